@@ -1,0 +1,81 @@
+// Package llm holds the product's words: a message, a request to a model, its completion, the
+// model itself and the one error type that crosses packages. It knows no server, no protocol and no
+// Temporal, and imports the standard library only.
+package llm
+
+import "context"
+
+// Role says who a message is from.
+type Role string
+
+// The roles a message can have.
+const (
+	System    Role = "system"
+	User      Role = "user"
+	Assistant Role = "assistant"
+)
+
+// Message is one message of a dialogue. Its text is always data: a model's control tokens inside it
+// are spelled out as text and never obeyed.
+type Message struct {
+	Role Role   `json:"role"`
+	Text string `json:"text"`
+}
+
+// Request asks a model for the next assistant message.
+type Request struct {
+	// Messages is the dialogue, oldest first, and ends with a user message. A system message, when
+	// there is one, stands first.
+	Messages []Message `json:"messages"`
+	// MaxTokens bounds the completion, in tokens. 0 leaves the bound to the model.
+	MaxTokens int `json:"max_tokens,omitempty"`
+	// Temperature is the sampling temperature, 0 (greedy) to 2. nil leaves it to the model.
+	Temperature *float64 `json:"temperature,omitempty"`
+}
+
+// FinishReason says why a completion ended.
+type FinishReason string
+
+// The reasons a completion can end for.
+const (
+	FinishStop          FinishReason = "stop"           // the model ended its reply
+	FinishLength        FinishReason = "length"         // MaxTokens or the model's window was reached
+	FinishContentFilter FinishReason = "content_filter" // the provider cut the reply short
+)
+
+// Usage counts tokens as the model's own tokenizer counts them.
+type Usage struct {
+	PromptTokens     int `json:"prompt_tokens"`
+	CompletionTokens int `json:"completion_tokens"`
+}
+
+// Completion is a model's reply.
+type Completion struct {
+	Text         string       `json:"text"`
+	FinishReason FinishReason `json:"finish_reason"`
+	Usage        Usage        `json:"usage"`
+	// Served names what answered, as the server reports it: a model id, a revision, a weights hash.
+	Served string `json:"served,omitempty"`
+	// Confidence is exp(mean log-probability of the completion's tokens), in (0, 1]. It is nil where
+	// the model reports no log-probabilities; NoConfidence then says why.
+	Confidence   *float64 `json:"confidence"`
+	NoConfidence string   `json:"no_confidence,omitempty"`
+}
+
+// Status is what a health check found.
+type Status struct {
+	// Version names what would answer now, like Completion.Served.
+	Version string `json:"version,omitempty"`
+	// Device is the hardware that serves, where the model knows it: "cpu", "opencl: ...", "remote".
+	Device string `json:"device,omitempty"`
+}
+
+// Model is one model that can answer. Implementations are safe for concurrent use, call their
+// backend once per call and never retry; every failure they can name is an *Error. adaptertest holds
+// the full contract.
+type Model interface {
+	// Complete answers the request. It returns promptly with code Canceled or Timeout when ctx ends.
+	Complete(ctx context.Context, req Request) (Completion, error)
+	// Check tells whether a call would succeed now, without generating a token.
+	Check(ctx context.Context) (Status, error)
+}
