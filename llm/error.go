@@ -30,6 +30,17 @@ const (
 	Internal        Code = "internal"         // a defect of ours
 )
 
+// Known tells whether c is one of the codes above. A failure from elsewhere may carry any text.
+func (c Code) Known() bool {
+	switch c {
+	case InvalidRequest, ContextTooLong, Refused, Unauthenticated, NotFound, NotConfigured, RateLimited,
+		Overloaded, NoWorker, Unavailable, Timeout, BadReply, EmptyReply, Canceled, Internal:
+		return true
+	default:
+		return false
+	}
+}
+
 // Retryable tells whether the same call to the same model may succeed a little later.
 func (c Code) Retryable() bool {
 	switch c {

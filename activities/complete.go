@@ -1,0 +1,109 @@
+// Package activities holds what can fail: the calls to models. Each activity runs one call, reports
+// its progress to Temporal, and says of every failure whether trying again makes sense. It decides
+// nothing about routes and keeps no state; the workflows do.
+package activities
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+
+	"teller/llm"
+)
+
+// Models finds a configured model by name. A model that is not there is an *llm.Error.
+type Models interface {
+	Model(name string) (llm.Model, error)
+}
+
+// Activities are what the workers register. They are safe for concurrent use.
+type Activities struct {
+	Models Models
+}
+
+// heartbeatEvery is how often a running call reports to Temporal. A caller's cancellation comes back
+// with a heartbeat, so this is also how long a cancelled model call goes on.
+const heartbeatEvery = time.Second
+
+// maxReplyBytes keeps a reply well inside Temporal's 2 MiB for a payload: a larger one would be
+// retried for ever.
+const maxReplyBytes = 1 << 20
+
+// CompleteInput asks one model for one completion.
+type CompleteInput struct {
+	Model   string      `json:"model"`
+	Request llm.Request `json:"request"`
+	// Patience is the longest Retry-After that is worth waiting for. A longer one ends the retries,
+	// so that the workflow can turn to another model.
+	Patience time.Duration `json:"patience"`
+}
+
+// Complete calls the model once. Its errors are Temporal application errors whose type is an
+// llm.Code; FromTemporal turns them back.
+func (a *Activities) Complete(ctx context.Context, in CompleteInput) (llm.Completion, error) {
+	model, err := a.Models.Model(in.Model)
+	if err != nil {
+		return llm.Completion{}, toTemporal(ctx, err, in.Patience)
+	}
+	stop := heartbeat(ctx)
+	out, err := model.Complete(ctx, in.Request)
+	stop()
+	if err == nil && len(out.Text) > maxReplyBytes {
+		err = &llm.Error{Code: llm.Internal, Message: fmt.Sprintf("the reply of %q is over %d bytes: lower max_tokens", in.Model, maxReplyBytes)}
+	}
+	if err != nil {
+		logFailure(ctx, in.Model, err)
+		return llm.Completion{}, toTemporal(ctx, err, in.Patience)
+	}
+	return out, nil
+}
+
+// CheckInput names the model to check.
+type CheckInput struct {
+	Model string `json:"model"`
+}
+
+// Check tells whether the model would answer now. It costs no tokens.
+func (a *Activities) Check(ctx context.Context, in CheckInput) (llm.Status, error) {
+	model, err := a.Models.Model(in.Model)
+	if err != nil {
+		return llm.Status{}, toTemporal(ctx, err, 0)
+	}
+	status, err := model.Check(ctx)
+	if err != nil {
+		return llm.Status{}, toTemporal(ctx, err, 0)
+	}
+	return status, nil
+}
+
+// heartbeat reports from a ticker, before the first token too, until the returned function is called.
+func heartbeat(ctx context.Context) (stop func()) {
+	done := make(chan struct{})
+	finished := make(chan struct{})
+	go func() {
+		defer close(finished)
+		ticker := time.NewTicker(heartbeatEvery)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+				activity.RecordHeartbeat(ctx)
+			}
+		}
+	}()
+	return func() { close(done); <-finished }
+}
+
+// logFailure writes the cause, which never leaves the worker, beside the code, which does.
+func logFailure(ctx context.Context, model string, err error) {
+	if llm.CodeOf(err) == llm.Canceled {
+		return
+	}
+	activity.GetLogger(ctx).Warn("model call failed", "model", model, "code", llm.CodeOf(err), "error", err)
+}

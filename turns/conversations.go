@@ -1,0 +1,109 @@
+package turns
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	commonpb "go.temporal.io/api/common/v1"
+	"go.temporal.io/api/serviceerror"
+	workflowservice "go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+
+	"teller/llm"
+	"teller/workflows"
+)
+
+// queryWithin bounds a read: a caller is told within 5 s that Temporal is down.
+const queryWithin = 4 * time.Second
+
+// Transcript gives what was said in a conversation. One that is not there is llm.NotFound.
+func (c *Client) Transcript(ctx context.Context, conversationID string) (workflows.Transcript, error) {
+	ctx, cancel := context.WithTimeout(ctx, queryWithin)
+	defer cancel()
+	var t workflows.Transcript
+	value, err := c.temporal.QueryWorkflow(ctx, workflowID(conversationID), "", workflows.QueryTranscript)
+	if err != nil {
+		return t, conversationError(err)
+	}
+	return t, value.Get(&t)
+}
+
+// Erase ends a conversation and deletes what Temporal keeps of it, the runs before the present one
+// included. One that is not there is llm.NotFound.
+func (c *Client) Erase(ctx context.Context, conversationID string) error {
+	ctx, cancel := context.WithTimeout(ctx, queryWithin)
+	defer cancel()
+	id := workflowID(conversationID)
+	first, err := c.temporal.DescribeWorkflowExecution(ctx, id, "")
+	if err != nil {
+		return conversationError(err)
+	}
+	// Ended first, so that no turn is committed to a run that comes after those deleted here.
+	var notFound *serviceerror.NotFound
+	if err := c.temporal.TerminateWorkflow(ctx, id, "", "erased"); err != nil && !errors.As(err, &notFound) {
+		return conversationError(err)
+	}
+	runs := map[string]bool{first.GetWorkflowExecutionInfo().GetExecution().GetRunId(): true}
+	var page []byte
+	for {
+		list, err := c.temporal.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
+			Namespace: c.namespace, Query: fmt.Sprintf("WorkflowId = '%s'", id), NextPageToken: page})
+		if err != nil {
+			return conversationError(err)
+		}
+		for _, e := range list.GetExecutions() {
+			runs[e.GetExecution().GetRunId()] = true
+		}
+		if page = list.GetNextPageToken(); len(page) == 0 {
+			break
+		}
+	}
+	for run := range runs {
+		_, err := c.temporal.WorkflowService().DeleteWorkflowExecution(ctx, &workflowservice.DeleteWorkflowExecutionRequest{
+			Namespace:         c.namespace,
+			WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: id, RunId: run},
+		})
+		if err != nil && !errors.As(err, &notFound) {
+			return conversationError(err)
+		}
+	}
+	return nil
+}
+
+func conversationError(err error) error {
+	var notFound *serviceerror.NotFound
+	if errors.As(err, &notFound) {
+		return &llm.Error{Code: llm.NotFound, Message: "there is no such conversation", Cause: err}
+	}
+	return fromService(err)
+}
+
+// Check asks each model, on the way a turn would take, whether it would answer now.
+func (c *Client) Check(ctx context.Context, targets []workflows.Target) ([]workflows.Health, error) {
+	ctx, cancel := context.WithTimeout(ctx, queryWithin)
+	defer cancel()
+	run, err := c.temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		TaskQueue:                workflows.QueueMain,
+		EnableEagerStart:         true,
+		WorkflowExecutionTimeout: 10 * time.Second,
+		Priority:                 temporal.Priority{PriorityKey: workflows.PriorityChat},
+		StaticSummary:            "Health check, no tokens",
+	}, workflows.Check, workflows.CheckInput{Targets: targets})
+	if err != nil {
+		return nil, fromService(err)
+	}
+	return hedgedGet[[]workflows.Health](ctx, run)
+}
+
+// Ping tells whether Temporal can be reached.
+func (c *Client) Ping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, queryWithin)
+	defer cancel()
+	if _, err := c.temporal.CheckHealth(ctx, &client.CheckHealthRequest{}); err != nil {
+		return fromService(err)
+	}
+	return nil
+}

@@ -1,0 +1,167 @@
+// Package workflows holds the decisions: which model answers a turn, when to try the next one, how a
+// conversation keeps its order. It is deterministic (workflowcheck and the replayed histories in
+// testdata/histories hold that) and does nothing itself: activities do.
+package workflows
+
+import (
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"teller/activities"
+	"teller/llm"
+)
+
+// The task queues. Models of kind transformer are called on QueueGPU, all others on QueueMain.
+const (
+	QueueMain = "teller"     // workflows, and calls to models across the network
+	QueueGPU  = "teller-gpu" // calls to our own transformer, polled by GPU workers only
+)
+
+// PriorityChat puts a caller's turn before background work on the same queues (1 is highest, 5
+// lowest, 3 what everything else has).
+const PriorityChat = 2
+
+// Target is a model and the task queue on which it is called.
+type Target struct {
+	Model string `json:"model"`
+	Queue string `json:"queue"`
+}
+
+// TurnInput is one message of a caller, with all that is decided before a workflow sees it.
+type TurnInput struct {
+	ID     string `json:"id"`
+	Digest string `json:"digest"` // of the caller's request: tells another request with the same Idempotency-Key
+	Nonce  string `json:"nonce"`  // of this submission: tells its own failure from an earlier one's
+	// Route are the models to try, in this order.
+	Route []Target `json:"route"`
+	// Timeout is how long the turn may take, counted from its arrival in the workflow.
+	Timeout time.Duration `json:"timeout"`
+
+	Context     string   `json:"context,omitempty"` // what the caller knows to be true about the customer
+	Message     string   `json:"message"`
+	MaxTokens   int      `json:"max_tokens,omitempty"`
+	Temperature *float64 `json:"temperature,omitempty"`
+}
+
+// Answer is what became of a turn.
+type Answer struct {
+	TurnID       string         `json:"turn_id"`
+	Digest       string         `json:"digest"`
+	Model        string         `json:"model"`
+	FallbackFrom string         `json:"fallback_from,omitempty"` // the model that should have answered
+	Completion   llm.Completion `json:"completion"`
+}
+
+const (
+	// startWithin is how long a call waits for a worker. It covers a short burst; more means that
+	// nobody polls the queue, which the caller should learn soon.
+	startWithin = 4 * time.Second
+	// heartbeatWithin is when a worker that was killed is noticed.
+	heartbeatWithin = 3 * time.Second
+	// shareBeforeFallback is the part of a turn's time that a model may use while others stand behind it.
+	shareBeforeFallback = 2.0 / 3
+	// patienceBeforeFallback is the longest Retry-After worth waiting for while others stand behind.
+	patienceBeforeFallback = time.Second
+	attemptsBeforeFallback = 2
+	attemptsUntilDeadline  = 0 // no bound but the turn's timeout
+)
+
+var (
+	acts *activities.Activities // for the method names only
+
+	keyModel   = temporal.NewSearchAttributeKeyKeyword("TellerModel")
+	keyOutcome = temporal.NewSearchAttributeKeyKeyword("TellerOutcome")
+	keyLatency = temporal.NewSearchAttributeKeyInt64("TellerLatencyMs")
+)
+
+// answer tries the route's models in turn. Its error is a temporal application error whose type is
+// an llm.Code: the first model's, since that is the one the caller asked for.
+func answer(ctx workflow.Context, in TurnInput, history []llm.Message) (Answer, error) {
+	started := workflow.Now(ctx)
+	deadline := started.Add(in.Timeout)
+	var failed *llm.Error
+	for i, target := range in.Route {
+		left := deadline.Sub(workflow.Now(ctx))
+		if left <= 0 {
+			break
+		}
+		var out llm.Completion
+		err := complete(ctx, in.call(target, history), target, left, i == len(in.Route)-1, &out)
+		if err == nil {
+			a := Answer{TurnID: in.ID, Digest: in.Digest, Model: target.Model, Completion: out}
+			if i > 0 {
+				a.FallbackFrom = in.Route[0].Model
+			}
+			return a, record(ctx, a.Model, "ok", started)
+		}
+		failure := activities.FromTemporal(err)
+		if failed == nil {
+			failed = failure
+		}
+		if !failure.Code.AnotherModelMayHelp() {
+			failed = failure
+			break
+		}
+	}
+	if failed == nil {
+		failed = &llm.Error{Code: llm.Timeout, Message: "the turn's time was over before a model could be asked"}
+	}
+	// Recorded on a context of its own: the turn's may be cancelled.
+	free, cancel := workflow.NewDisconnectedContext(ctx)
+	defer cancel()
+	if err := record(free, in.Route[0].Model, string(failed.Code), started); err != nil {
+		return Answer{}, err
+	}
+	return Answer{}, activities.TurnFailure(failed, in.Nonce)
+}
+
+// complete runs one model's call. While other models stand behind it, it gets a share of the time
+// and few attempts; the last one is tried until the turn's time is over.
+func complete(ctx workflow.Context, in activities.CompleteInput, target Target, left time.Duration, last bool, out *llm.Completion) error {
+	attempts := int32(attemptsUntilDeadline)
+	in.Patience = left
+	if !last {
+		left = time.Duration(float64(left) * shareBeforeFallback)
+		attempts = attemptsBeforeFallback
+		in.Patience = min(left, patienceBeforeFallback)
+	}
+	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		TaskQueue:              target.Queue,
+		ScheduleToStartTimeout: min(startWithin, left),
+		StartToCloseTimeout:    left,
+		ScheduleToCloseTimeout: left,
+		HeartbeatTimeout:       heartbeatWithin,
+		Summary:                target.Model,
+		Priority:               temporal.Priority{PriorityKey: PriorityChat},
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval:    250 * time.Millisecond,
+			BackoffCoefficient: 2,
+			MaximumInterval:    5 * time.Second,
+			MaximumAttempts:    attempts,
+		},
+	})
+	return workflow.ExecuteActivity(ctx, acts.Complete, in).Get(ctx, out)
+}
+
+// call is the turn as a model sees it: context first, then what was said, then the message.
+func (in TurnInput) call(target Target, history []llm.Message) activities.CompleteInput {
+	messages := make([]llm.Message, 0, len(history)+2)
+	if in.Context != "" {
+		messages = append(messages, llm.Message{Role: llm.System, Text: in.Context})
+	}
+	messages = append(messages, history...)
+	messages = append(messages, llm.Message{Role: llm.User, Text: in.Message})
+	return activities.CompleteInput{Model: target.Model, Request: llm.Request{
+		Messages: messages, MaxTokens: in.MaxTokens, Temperature: in.Temperature,
+	}}
+}
+
+// record puts the turn's outcome into the search attributes, for the Web UI's filters.
+func record(ctx workflow.Context, model, outcome string, started time.Time) error {
+	return workflow.UpsertTypedSearchAttributes(ctx,
+		keyModel.ValueSet(model),
+		keyOutcome.ValueSet(outcome),
+		keyLatency.ValueSet(workflow.Now(ctx).Sub(started).Milliseconds()))
+}
