@@ -1,0 +1,158 @@
+package corpus
+
+import (
+	"math/rand/v2"
+	"strings"
+)
+
+// How often an example gets something that a real dialogue has beside the question. Without them a
+// small model learns that a context always holds the answer, and that a dialogue has one turn.
+const (
+	strayContextShare  = 0.15 // a context that does not settle the question
+	earlierTurnShare   = 0.10 // an earlier exchange about something else
+	maxStrayFacts      = 4
+	lowerCaseShare     = 0.10 // a question typed without capitals
+	droppedPunctuation = 0.15 // a question typed without its last mark
+)
+
+// Examples gives one example for each phrasing of a split, and a second one for account questions:
+// with the fact in the context and without it. The order is the corpus's; the same seed gives the
+// same examples.
+func (c *Corpus) Examples(split Split, seed uint64) []Example {
+	rng := rand.New(rand.NewPCG(seed, 0))
+	var out []Example
+	for i := range c.Intents {
+		in := &c.Intents[i]
+		for _, family := range in.families(split) {
+			for _, phrasing := range family.Phrasings {
+				out = append(out, c.example(rng, split, in, family.ID, phrasing, false))
+				if in.Context != nil {
+					out = append(out, c.example(rng, split, in, family.ID, phrasing, true))
+				}
+			}
+		}
+	}
+	return out
+}
+
+// Epoch gives the examples of one pass over a split, shuffled, with slots, answers and contexts drawn
+// afresh. Draw the next epoch from the same rng.
+func (c *Corpus) Epoch(rng *rand.Rand, split Split) []Example {
+	out := c.Examples(split, rng.Uint64())
+	rng.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
+	return out
+}
+
+// Sample draws one example: an intent, one of its families and a phrasing, each evenly, so that
+// intents with few phrasings are drawn as often as those with many.
+func (c *Corpus) Sample(rng *rand.Rand, split Split) Example {
+	for {
+		in := &c.Intents[rng.IntN(len(c.Intents))]
+		families := in.families(split)
+		if len(families) == 0 {
+			continue
+		}
+		family := pick(rng, families)
+		settled := in.Context != nil && rng.IntN(2) == 0
+		return c.example(rng, split, in, family.ID, pick(rng, family.Phrasings), settled)
+	}
+}
+
+// example makes one dialogue. With settled, the context states the intent's fact and the answer
+// copies it.
+func (c *Corpus) example(rng *rand.Rand, split Split, in *Intent, family, phrasing string, settled bool) Example {
+	e := Example{Intent: in.Name, Kind: in.Kind, Family: family}
+	fill := newFiller(rng)
+	question := typed(rng, fill.fill(phrasing))
+
+	var answer string
+	if settled {
+		template := pick(rng, in.Context.Answers)
+		// The context may not repeat the question's values, so it starts from a filler of its own.
+		own := newFiller(rng)
+		e.Dialogue = c.contextWith(rng, own.fill(pick(rng, in.Context.Lines)), in.Context.Fact)
+		answer = own.fill(template)
+		for _, slot := range slots(template) {
+			e.Facts = append(e.Facts, []string{strings.ToLower(own.values[slot])})
+		}
+	} else {
+		if rng.Float64() < strayContextShare {
+			fact := ""
+			if in.Context != nil {
+				fact = in.Context.Fact
+			}
+			e.Dialogue = c.contextWith(rng, "", fact)
+		}
+		answer = pick(rng, in.Answers)
+		e.Facts = in.Facts
+	}
+	e.Forbidden = in.Forbidden
+	e.Dialogue = append(e.Dialogue, c.earlier(rng, split, in, len(e.Dialogue) > 0)...)
+	e.Dialogue = append(e.Dialogue, Message{RoleUser, question}, Message{RoleAssistant, answer})
+	return e
+}
+
+// earlier is the exchange before the question: the one that a follow-up needs, or now and then an
+// unrelated one. It comes from the same split. Beside a context it is never an account question, whose
+// answer the context might contradict.
+func (c *Corpus) earlier(rng *rand.Rand, split Split, in *Intent, context bool) []Message {
+	var before *Intent
+	switch {
+	case len(in.After) > 0:
+		before = &c.Intents[c.byName[pick(rng, in.After)]]
+	case rng.Float64() < earlierTurnShare:
+		before = &c.Intents[rng.IntN(len(c.Intents))]
+		if len(before.After) > 0 || context && before.Context != nil {
+			return nil
+		}
+	default:
+		return nil
+	}
+	families := before.families(split)
+	if len(families) == 0 {
+		families = before.Families
+	}
+	fill := newFiller(rng)
+	return []Message{
+		{RoleUser, typed(rng, fill.fill(pick(rng, pick(rng, families).Phrasings)))},
+		{RoleAssistant, pick(rng, before.Answers)},
+	}
+}
+
+// contextWith is a system message with the given line, if any, among facts that have other names than
+// except; nothing when that leaves no line.
+func (c *Corpus) contextWith(rng *rand.Rand, line, except string) []Message {
+	var lines []string
+	if line != "" {
+		lines = append(lines, line)
+	}
+	seen := map[string]bool{except: true}
+	strays := rng.IntN(maxStrayFacts + 1)
+	if line == "" {
+		strays = 1 + rng.IntN(maxStrayFacts)
+	}
+	for range strays {
+		other := c.Intents[pick(rng, c.contexts)].Context
+		if seen[other.Fact] {
+			continue
+		}
+		seen[other.Fact] = true
+		lines = append(lines, newFiller(rng).fill(pick(rng, other.Lines)))
+	}
+	rng.Shuffle(len(lines), func(i, j int) { lines[i], lines[j] = lines[j], lines[i] })
+	if len(lines) == 0 {
+		return nil
+	}
+	return []Message{{RoleSystem, strings.Join(lines, pick(rng, []string{" ", " ", "\n"}))}}
+}
+
+// typed is a question the way people type it: now and then without capitals or its last mark.
+func typed(rng *rand.Rand, question string) string {
+	if rng.Float64() < lowerCaseShare {
+		question = strings.ToLower(question)
+	}
+	if rng.Float64() < droppedPunctuation {
+		question = strings.TrimRight(question, "?.!")
+	}
+	return question
+}
