@@ -1,0 +1,87 @@
+package fakeserver
+
+import (
+	"net/http"
+	"strings"
+	"unicode"
+
+	"teller/llm"
+)
+
+// Request is one call as a provider saw it.
+type Request struct {
+	Method string
+	Path   string
+	Query  string
+	Header http.Header
+	Body   []byte
+
+	// What the wire format carried. A call that is no request for a completion leaves them empty.
+	Model       string
+	Messages    []llm.Message
+	MaxTokens   *int     // nil: not sent
+	Temperature *float64 // nil: not sent
+	LogProbs    bool     // log-probabilities were asked for
+}
+
+// PromptTokens counts the words of all messages.
+func (r Request) PromptTokens() int {
+	n := 0
+	for _, m := range r.Messages {
+		n += len(strings.Fields(m.Text))
+	}
+	return n
+}
+
+// Reply is a reply before it is put into a wire format.
+type Reply struct {
+	Text   string
+	Finish llm.FinishReason
+	Model  string
+	Usage  llm.Usage
+}
+
+// Compose makes the reply that b gives to r, cut to r's max tokens.
+func (b Behaviour) Compose(r Request) Reply {
+	text := b.Text
+	switch {
+	case b.Empty:
+		text = ""
+	case b.Reply != nil:
+		text = b.Reply(r)
+	case text == "" && !b.Filtered:
+		text = DefaultText
+	}
+	out := Reply{Text: text, Finish: llm.FinishStop, Model: r.Model}
+	if b.Served != "" {
+		out.Model = b.Served
+	}
+	if r.MaxTokens != nil {
+		if cut := firstWords(text, *r.MaxTokens); cut != text {
+			out.Text, out.Finish = cut, llm.FinishLength
+		}
+	}
+	if b.Filtered {
+		out.Finish = llm.FinishContentFilter
+	}
+	out.Usage = llm.Usage{PromptTokens: r.PromptTokens(), CompletionTokens: len(strings.Fields(out.Text))}
+	return out
+}
+
+// firstWords gives the beginning of text that holds its first n words.
+func firstWords(text string, n int) string {
+	words, inWord := 0, false
+	for i, r := range text {
+		if unicode.IsSpace(r) {
+			inWord = false
+			continue
+		}
+		if !inWord {
+			inWord = true
+			if words++; words > n {
+				return strings.TrimRightFunc(text[:i], unicode.IsSpace)
+			}
+		}
+	}
+	return text
+}
