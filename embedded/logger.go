@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"strings"
 	"sync/atomic"
 
 	serverlog "go.temporal.io/server/common/log"
@@ -23,8 +24,11 @@ var (
 	_ serverlog.WithLogger = quietWhenStopping{}
 )
 
+// noNexus warns at each start that Nexus, which Teller does not use, has no HTTP port.
+const noNexus = "HTTP API port has not been set."
+
 func (l quietWhenStopping) write(level slog.Level, msg string, tags []tag.Tag) {
-	if l.stopping.Load() {
+	if l.stopping.Load() || strings.HasPrefix(msg, noNexus) {
 		level = slog.LevelDebug
 	}
 	if l.Enabled(context.Background(), level) {
