@@ -1,0 +1,152 @@
+// Package api is the HTTP surface: it decodes and validates, picks the route, hands the turn on, and
+// writes what came back. It reaches models only through turns and never imports an adapter.
+package api
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+
+	"teller/llm"
+	"teller/store"
+	"teller/telemetry"
+	"teller/workflows"
+)
+
+// Turns carries a turn to its answer.
+type Turns interface {
+	Ask(ctx context.Context, in workflows.TurnInput, durable bool) (workflows.Answer, error)
+	Converse(ctx context.Context, conversationID string, in workflows.TurnInput, durable bool) (workflows.Answer, error)
+	Transcript(ctx context.Context, conversationID string) (workflows.Transcript, error)
+	Erase(ctx context.Context, conversationID string) error
+	Check(ctx context.Context, targets []workflows.Target) ([]workflows.Health, error)
+	Ping(ctx context.Context) error
+}
+
+// Routes says which models answer, and changes it.
+type Routes interface {
+	Route() store.Route
+	SwitchRoute(ctx context.Context, change store.Change) (store.Route, error)
+}
+
+// Store tells whether the durable rows can be reached.
+type Store interface {
+	Ping(ctx context.Context) error
+}
+
+// Model is a configured model as the API shows it.
+type Model struct {
+	Name  string
+	Kind  string
+	Queue string // the task queue on which it is called
+}
+
+// Deps is what the API stands on. All fields are required.
+type Deps struct {
+	Turns   Turns
+	Routes  Routes
+	Store   Store
+	Models  []Model
+	Metrics *telemetry.Metrics
+	Log     *slog.Logger
+
+	TurnTimeout     time.Duration // of a turn whose caller names none
+	MaxMessageBytes int           // of a message, and of a context
+}
+
+//go:embed openapi.yaml
+var openapi []byte
+
+// Handler gives the whole surface.
+func Handler(d Deps) http.Handler {
+	gin.SetMode(gin.ReleaseMode)
+	r := gin.New()
+	r.HandleMethodNotAllowed = true
+	// Forwarded-for headers are a caller's word until somebody configures a proxy.
+	_ = r.SetTrustedProxies(nil) // nil cannot fail
+	s := &server{Deps: d, health: newHealthCache(d.Turns)}
+	r.Use(s.observe, s.recover)
+	r.NoRoute(func(c *gin.Context) { writeError(c, notFound("there is no such route")) })
+	r.NoMethod(func(c *gin.Context) {
+		writeError(c, &problem{status: http.StatusMethodNotAllowed, kind: invalidRequestType, code: "method_not_allowed", message: "this route has no such method"})
+	})
+
+	r.POST("/api/v1/chat", s.chat)
+	r.GET("/api/v1/conversations/:id", s.transcript)
+	r.DELETE("/api/v1/conversations/:id", s.erase)
+	r.GET("/models", s.models)
+	r.POST("/model/switch/:model_version", s.switchModel)
+	r.GET("/livez", func(c *gin.Context) { c.JSON(http.StatusOK, gin.H{"status": "ok"}) })
+	r.GET("/readyz", s.ready)
+	r.GET("/metrics", gin.WrapH(d.Metrics.Handler()))
+	r.GET("/openapi.yaml", func(c *gin.Context) { c.Data(http.StatusOK, "application/yaml", openapi) })
+	return r
+}
+
+type server struct {
+	Deps
+	health *healthCache
+}
+
+// target gives a model's task queue; false for one that is not configured.
+func (s *server) target(name string) (workflows.Target, bool) {
+	for _, m := range s.Models {
+		if m.Name == name {
+			return workflows.Target{Model: m.Name, Queue: m.Queue}, true
+		}
+	}
+	return workflows.Target{}, false
+}
+
+// observe gives each request an id of our own and counts it.
+func (s *server) observe(c *gin.Context) {
+	started := time.Now()
+	c.Set(requestIDKey, uuid.NewString())
+	c.Header("x-request-id", c.GetString(requestIDKey))
+	c.Next()
+	route := c.FullPath()
+	if route == "" {
+		route = "none"
+	}
+	s.Metrics.Request(c.Request.Method, route, strconv.Itoa(c.Writer.Status()), time.Since(started))
+	s.Log.Debug("request", "method", c.Request.Method, "route", route, "status", c.Writer.Status(),
+		"ms", time.Since(started).Milliseconds(), "request_id", c.GetString(requestIDKey))
+}
+
+const requestIDKey = "request_id"
+
+func (s *server) recover(c *gin.Context) {
+	defer func() {
+		if r := recover(); r != nil {
+			s.Log.Error("panic", "error", r, "request_id", c.GetString(requestIDKey), "stack", string(debug.Stack()))
+			writeError(c, &llm.Error{Code: llm.Internal, Message: "an unexpected error; the log has it under this request id"})
+		}
+	}()
+	c.Next()
+}
+
+// ready answers 200 when a turn could be taken.
+func (s *server) ready(c *gin.Context) {
+	for _, part := range []struct {
+		name string
+		ping func(context.Context) error
+	}{{"temporal", s.Turns.Ping}, {"store", s.Store.Ping}} {
+		ctx, cancel := context.WithTimeout(c.Request.Context(), 2*time.Second)
+		err := part.ping(ctx)
+		cancel()
+		if err != nil {
+			s.Log.Warn("not ready", "part", part.name, "error", err)
+			writeError(c, &llm.Error{Code: llm.Unavailable, Message: fmt.Sprintf("%s cannot be reached", part.name)})
+			return
+		}
+	}
+	c.JSON(http.StatusOK, gin.H{"status": "ready"})
+}

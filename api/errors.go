@@ -1,0 +1,103 @@
+package api
+
+import (
+	"errors"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"teller/activities"
+	"teller/llm"
+	"teller/turns"
+)
+
+// errorBody is the one shape of every error: {"error": {...}}.
+type errorBody struct {
+	Error errorDetail `json:"error"`
+}
+
+type errorDetail struct {
+	Message string  `json:"message"`
+	Type    string  `json:"type"`
+	Param   *string `json:"param"` // the field that is wrong; null when none is
+	Code    string  `json:"code"`
+}
+
+// The types are OpenAI's, so that its clients classify our errors as theirs.
+const (
+	invalidRequestType = "invalid_request_error"
+	rateLimitType      = "rate_limit_error"
+	serverErrorType    = "server_error"
+)
+
+// problem is an error that this package finds itself.
+type problem struct {
+	status  int
+	kind    string
+	code    string
+	param   string
+	message string
+}
+
+func (p *problem) Error() string { return p.message }
+
+func invalid(param, message string) *problem {
+	return &problem{status: http.StatusBadRequest, kind: invalidRequestType, code: string(llm.InvalidRequest), param: param, message: message}
+}
+
+func notFound(message string) *problem {
+	return &problem{status: http.StatusNotFound, kind: invalidRequestType, code: "not_found", message: message}
+}
+
+// statusOf maps a turn's failure to HTTP. 499 is what proxies log for a caller who hung up.
+func statusOf(code llm.Code) (status int, kind string) {
+	switch code {
+	case llm.InvalidRequest, llm.ContextTooLong, llm.Refused:
+		return http.StatusBadRequest, invalidRequestType
+	case llm.RateLimited:
+		return http.StatusTooManyRequests, rateLimitType
+	case llm.Overloaded, llm.NoWorker, llm.Unavailable, llm.NotConfigured:
+		return http.StatusServiceUnavailable, serverErrorType
+	case llm.Timeout:
+		return http.StatusGatewayTimeout, serverErrorType
+	case llm.Unauthenticated, llm.NotFound, llm.BadReply, llm.EmptyReply:
+		return http.StatusBadGateway, serverErrorType
+	case llm.Canceled:
+		return 499, invalidRequestType
+	default:
+		return http.StatusInternalServerError, serverErrorType
+	}
+}
+
+// defaultRetryAfter is what a 429 or 503 says when nobody named a time.
+const defaultRetryAfter = 2 * time.Second
+
+// writeError writes err in the one shape. It writes messages that are safe to show and nothing else.
+func writeError(c *gin.Context, err error) {
+	if errors.Is(err, turns.ErrOtherRequest) {
+		err = &problem{status: http.StatusUnprocessableEntity, kind: invalidRequestType, code: "idempotency_key_reused", param: idempotencyHeader, message: err.Error()}
+	} else if errors.Is(err, turns.ErrNoConversation) {
+		err = notFound(err.Error())
+	}
+	var p *problem
+	if !errors.As(err, &p) {
+		failure := activities.FromTemporal(err)
+		status, kind := statusOf(failure.Code)
+		p = &problem{status: status, kind: kind, code: string(failure.Code), message: failure.Message}
+		if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
+			after := failure.RetryAfter
+			if after <= 0 {
+				after = defaultRetryAfter
+			}
+			c.Header("Retry-After", strconv.Itoa(int(math.Ceil(after.Seconds()))))
+		}
+	}
+	detail := errorDetail{Message: p.message, Type: p.kind, Code: p.code}
+	if p.param != "" {
+		detail.Param = &p.param
+	}
+	c.AbortWithStatusJSON(p.status, errorBody{Error: detail})
+}

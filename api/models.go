@@ -1,0 +1,154 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"teller/store"
+	"teller/workflows"
+)
+
+// modelsResponse is the body of GET /models.
+type modelsResponse struct {
+	Active    string         `json:"active_model"`
+	Fallbacks []string       `json:"fallbacks"`
+	Split     map[string]int `json:"split,omitempty"` // percent of conversations
+	Models    []modelStatus  `json:"models"`
+}
+
+type modelStatus struct {
+	Name    string `json:"name"`
+	Kind    string `json:"kind"`
+	Queue   string `json:"queue"`
+	Active  bool   `json:"active"`
+	Health  string `json:"health"` // "healthy" or "unavailable"
+	Code    string `json:"code,omitempty"`
+	Reason  string `json:"reason,omitempty"`
+	Device  string `json:"device,omitempty"`
+	Version string `json:"version,omitempty"`
+}
+
+func (s *server) models(c *gin.Context) {
+	targets := make([]workflows.Target, len(s.Models))
+	for i, m := range s.Models {
+		targets[i] = workflows.Target{Model: m.Name, Queue: m.Queue}
+	}
+	found, err := s.health.check(c.Request.Context(), targets)
+	if err != nil {
+		writeError(c, err)
+		return
+	}
+	route := s.Routes.Route()
+	out := modelsResponse{Active: route.Active, Fallbacks: route.Fallbacks, Split: route.Split}
+	for i, m := range s.Models {
+		status := modelStatus{Name: m.Name, Kind: m.Kind, Queue: m.Queue, Active: m.Name == route.Active, Health: "unavailable",
+			Code: string(found[i].Code), Reason: found[i].Reason, Device: found[i].Status.Device, Version: found[i].Status.Version}
+		if found[i].Healthy {
+			status.Health = "healthy"
+		}
+		out.Models = append(out.Models, status)
+	}
+	c.JSON(http.StatusOK, out)
+}
+
+// switchModel answers POST /model/switch/:model_version. With ?percent=N it sends that share of the
+// conversations to the model and leaves the rest with the active one; without, the model becomes
+// active and a split ends. ?force=true switches to a model that does not answer now.
+func (s *server) switchModel(c *gin.Context) {
+	name := c.Param("model_version")
+	target, ok := s.target(name)
+	if !ok {
+		writeError(c, &problem{status: http.StatusNotFound, kind: invalidRequestType, code: "model_not_found", param: "model_version",
+			message: "there is no such model; GET /models lists them"})
+		return
+	}
+	percent, p := percentQuery(c)
+	force, err := strconv.ParseBool(c.DefaultQuery("force", "false"))
+	if err != nil && p == nil {
+		p = invalid("force", "force must be true or false")
+	}
+	if p != nil {
+		writeError(c, p)
+		return
+	}
+	if !force {
+		found, err := s.Turns.Check(c.Request.Context(), []workflows.Target{target})
+		if err != nil {
+			writeError(c, err)
+			return
+		}
+		if !found[0].Healthy {
+			writeError(c, &problem{status: http.StatusConflict, kind: invalidRequestType, code: string(found[0].Code), param: "model_version",
+				message: fmt.Sprintf("%s does not answer now: %s (?force=true switches all the same)", name, found[0].Reason)})
+			return
+		}
+	}
+	route, err := s.Routes.SwitchRoute(c.Request.Context(), store.Change{
+		Actor: "api", Reason: c.Query("reason"), Edit: func(r *store.Route) error { shift(r, name, percent); return nil }})
+	if err != nil {
+		s.Log.Error("route not switched", "model", name, "error", err)
+		writeError(c, &problem{status: http.StatusServiceUnavailable, kind: serverErrorType, code: "unavailable", message: "the store cannot be reached: nothing was switched"})
+		return
+	}
+	s.Log.Info("route switched", "active", route.Active, "split", route.Split, "version", route.Version)
+	body := gin.H{"status": "switched", "active_model": route.Active}
+	if len(route.Split) > 0 {
+		body["split"] = route.Split
+	}
+	c.JSON(http.StatusOK, body)
+}
+
+// shift sends percent of the conversations to the model: all of them makes it active.
+func shift(r *store.Route, name string, percent int) {
+	if percent == 100 || name == r.Active {
+		r.Active, r.Split = name, nil
+		return
+	}
+	r.Split = map[string]int{name: percent, r.Active: 100 - percent}
+}
+
+func percentQuery(c *gin.Context) (int, *problem) {
+	text, given := c.GetQuery("percent")
+	if !given {
+		return 100, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > 100 {
+		return 0, invalid("percent", "percent must be a whole number from 1 to 100")
+	}
+	return n, nil
+}
+
+// healthFor is how long a check of all models stands. People and dashboards ask often.
+const healthFor = 3 * time.Second
+
+// healthCache keeps the last check of all models and lets one check run at a time.
+type healthCache struct {
+	turns Turns
+
+	mu    sync.Mutex
+	at    time.Time
+	found []workflows.Health
+}
+
+func newHealthCache(turns Turns) *healthCache { return &healthCache{turns: turns} }
+
+func (h *healthCache) check(ctx context.Context, targets []workflows.Target) ([]workflows.Health, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if time.Since(h.at) < healthFor {
+		return h.found, nil
+	}
+	found, err := h.turns.Check(ctx, targets)
+	if err != nil {
+		return nil, err
+	}
+	h.at, h.found = time.Now(), found
+	return found, nil
+}

@@ -1,0 +1,50 @@
+// Command teller is the gateway: its API, its workers, and the tools around them. It is the only
+// place where the parts are wired together.
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"teller/config"
+	"teller/telemetry"
+)
+
+type cli struct {
+	Dev    devCmd    `cmd:"" help:"Start everything on this machine: an embedded Temporal server with its Web UI, the API and both workers. This is what 'make run' does."`
+	API    apiCmd    `cmd:"" name:"api" help:"Serve the HTTP API against the Temporal server at TEMPORAL_ADDRESS."`
+	Worker workerCmd `cmd:"" help:"Run a worker: workflows and calls to models across the network, or with --gpu our own transformer."`
+	Health healthCmd `cmd:"" help:"Ask the API at TELLER_API_ADDR whether it is ready; exit 1 when it is not."`
+}
+
+const description = `Teller answers bank customers with language models and loses no turn.
+
+Settings are environment variables, read from .env too; .env.example lists them.
+'make run' starts everything; the README shows the first calls.`
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	var c cli
+	k := kong.Parse(&c, kong.Name("teller"), kong.Description(description), kong.UsageOnError(),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}), kong.BindTo(ctx, (*context.Context)(nil)))
+	if err := k.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "teller:", err)
+		os.Exit(1)
+	}
+}
+
+// setup reads the configuration and makes the log of one process.
+func setup(process string) (config.Config, *slog.Logger, error) {
+	cfg, err := config.Load()
+	if err != nil {
+		return cfg, nil, err
+	}
+	return cfg, telemetry.NewLogger(os.Stderr, cfg.LogLevel, cfg.LogFormat).With("process", process), nil
+}

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	sdkworker "go.temporal.io/sdk/worker"
+
+	"teller/activities"
+	"teller/adapters"
+	"teller/config"
+	"teller/telemetry"
+	"teller/worker"
+)
+
+type workerCmd struct {
+	GPU bool `name:"gpu" help:"Host the models of kind transformer, on the task queue teller-gpu."`
+}
+
+func (w workerCmd) Run(ctx context.Context) error {
+	process := "worker"
+	if w.GPU {
+		process = "gpu-worker"
+	}
+	cfg, logger, err := setup(process)
+	if err != nil {
+		return err
+	}
+	models, err := adapters.New(w.hosted(cfg.Models))
+	if err != nil {
+		return err
+	}
+	temporal, namespace, err := dial(cfg, logger)
+	if err != nil {
+		return err
+	}
+	defer temporal.Close()
+	if cfg.MetricsAddr != "" {
+		stop, err := serveMetrics(ctx, cfg.MetricsAddr)
+		if err != nil {
+			return err
+		}
+		defer stop()
+	}
+	if err := awaitTemporal(ctx, temporal, namespace, logger); err != nil {
+		if ctx.Err() != nil {
+			return nil // told to stop while waiting
+		}
+		return err
+	}
+
+	acts := &activities.Activities{Models: models}
+	var run sdkworker.Worker
+	if w.GPU {
+		run = worker.NewGPU(temporal, acts, cfg.GPUSlots)
+	} else {
+		run = worker.NewMain(temporal, acts, cfg.NetworkSlots)
+	}
+	interrupted := make(chan any)
+	go func() { <-ctx.Done(); close(interrupted) }()
+	logger.Info("worker polling", "models", models.Names())
+	return run.Run(interrupted)
+}
+
+// hosted gives the models that this worker calls: those of its task queue.
+func (w workerCmd) hosted(all []config.Model) (hosted []config.Model) {
+	for _, m := range all {
+		if (m.Kind == config.Transformer) == w.GPU {
+			hosted = append(hosted, m)
+		}
+	}
+	return hosted
+}
+
+// serveMetrics serves /metrics of the process until stop is called.
+func serveMetrics(ctx context.Context, addr string) (stop func(), err error) {
+	listener, err := listen(addr, "TELLER_METRICS_ADDR")
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", telemetry.NewMetrics().Handler())
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		// The worker goes on without its metrics when they cannot be served any more.
+		if err := serve(ctx, server, listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
+			cancel()
+		}
+	}()
+	return func() { cancel(); <-done }, nil
+}
