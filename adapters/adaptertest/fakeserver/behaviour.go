@@ -49,8 +49,8 @@ type Behaviour struct {
 	// Reset reads the request and resets the TCP connection.
 	Reset bool
 
-	// Times is how many calls the script holds for: Failure, Raw, Hang and Reset apply to the first
-	// Times calls only, and the calls after them get the reply. 0 holds for every call.
+	// Times is how many calls the faults (Filtered, Blocked, Empty, NoChoice, Failure, Raw, Hang, Reset)
+	// hold for; the calls after them get the plain reply. 0 holds for every call.
 	Times int
 }
 
@@ -84,6 +84,7 @@ const DefaultText = "A savings account is a deposit account that earns interest.
 
 // afterFaults is the behaviour once the scripted faults are used up.
 func (b Behaviour) afterFaults() Behaviour {
+	b.Filtered, b.Blocked, b.Empty, b.NoChoice = false, false, false, false
 	b.Failure, b.Raw, b.Hang, b.Reset = "", nil, false, false
 	return b
 }

@@ -1,0 +1,50 @@
+package upstream
+
+import (
+	"math"
+	"unicode/utf8"
+
+	"teller/llm"
+)
+
+// Validate tells what is wrong with a request that no provider could answer, or nil. The SDKs would
+// drop an empty text and replace invalid UTF-8 in silence.
+func Validate(req llm.Request) *llm.Error {
+	invalid := func(message string) *llm.Error { return &llm.Error{Code: llm.InvalidRequest, Message: message} }
+	if len(req.Messages) == 0 {
+		return invalid("the dialogue has no message")
+	}
+	for i, m := range req.Messages {
+		switch {
+		case m.Role != llm.System && m.Role != llm.User && m.Role != llm.Assistant:
+			return invalid("a message has an unknown role")
+		case m.Role == llm.System && i > 0:
+			return invalid("a system message stands behind another message")
+		case m.Text == "":
+			return invalid("a message is empty")
+		case !utf8.ValidString(m.Text):
+			return invalid("a message is not valid UTF-8")
+		}
+	}
+	if req.Messages[len(req.Messages)-1].Role != llm.User {
+		return invalid("the dialogue does not end with a user message")
+	}
+	if req.MaxTokens < 0 {
+		return invalid("max_tokens is negative")
+	}
+	if t := req.Temperature; t != nil && (math.IsNaN(*t) || *t < 0 || *t > 2) {
+		return invalid("temperature is not between 0 and 2")
+	}
+	return nil
+}
+
+// Confidence gives exp(mean) for the mean log-probability of a completion's tokens, or nil and why not.
+func Confidence(mean float64) (confidence *float64, reason string) {
+	// Servers round: a token of probability 1 can come as 1e-7.
+	if math.IsNaN(mean) || mean > 1e-3 {
+		return nil, "the server's log-probabilities are out of range"
+	}
+	// The least positive number stands for what underflows, because a confidence is never 0.
+	value := min(max(math.Exp(mean), math.SmallestNonzeroFloat64), 1)
+	return &value, ""
+}

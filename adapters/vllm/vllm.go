@@ -1,0 +1,118 @@
+// Package vllm reaches a model on any server that speaks OpenAI's chat completions, vLLM first of
+// all, through github.com/sashabaranov/go-openai. It asks once per call and classifies every failure;
+// it never retries.
+package vllm
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/sashabaranov/go-openai"
+
+	"teller/adapters/internal/upstream"
+	"teller/config"
+	"teller/llm"
+)
+
+const who = "the vLLM server"
+
+// Model is one model id on one server. It is safe for concurrent use.
+type Model struct {
+	id     string
+	http   *http.Client
+	client *openai.Client
+	// unusable is why the configuration reaches no server; nil when it does.
+	unusable *llm.Error
+}
+
+var _ llm.Model = (*Model)(nil)
+
+// New makes the model of cfg (BaseURL, Model, APIKey). It always makes one: where the configuration
+// lacks something, every call fails with NotConfigured and names the variable.
+func New(cfg config.Model) *Model {
+	return newModel(cfg, upstream.NewClient(nil))
+}
+
+func newModel(cfg config.Model, client *http.Client) *Model {
+	m := &Model{id: cfg.Model, http: client}
+	base, unusable := check(cfg)
+	if unusable != nil {
+		m.unusable = unusable
+		return m
+	}
+	settings := openai.DefaultConfig(cfg.APIKey)
+	settings.BaseURL = base
+	settings.HTTPClient = doer{client}
+	m.client = openai.NewClientWithConfig(settings)
+	return m
+}
+
+// check gives the base URL, which ends in /v1 unless cfg has a path of its own.
+func check(cfg config.Model) (base string, unusable *llm.Error) {
+	missing := func(message string) *llm.Error { return &llm.Error{Code: llm.NotConfigured, Message: message} }
+	switch {
+	case cfg.BaseURL == "":
+		return "", missing("VLLM_BASE_URL is not set")
+	case cfg.Model == "":
+		return "", missing("VLLM_MODEL is not set")
+	case strings.ContainsFunc(cfg.APIKey, func(r rune) bool { return r < ' ' || r >= 0x7f }):
+		return "", missing("VLLM_API_KEY holds a character that no HTTP header can hold")
+	}
+	if openai.NewReasoningValidator().Validate(wireRequest(cfg.Model, llm.Request{MaxTokens: 1})) != nil {
+		// go-openai goes by the id's first letters, and would refuse each call.
+		return "", missing("VLLM_MODEL is the id of an OpenAI reasoning model, which takes neither max_tokens nor log-probabilities")
+	}
+	u, err := url.Parse(cfg.BaseURL)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
+		return "", missing("VLLM_BASE_URL is not an http or https address")
+	}
+	if u.Path == "" || u.Path == "/" {
+		u.Path = "/v1"
+	}
+	return u.String(), nil
+}
+
+// Close frees the idle connections.
+func (m *Model) Close() error {
+	m.http.CloseIdleConnections()
+	return nil
+}
+
+// Complete asks the server once. The reply's Confidence needs log-probabilities, which are asked for.
+func (m *Model) Complete(ctx context.Context, req llm.Request) (llm.Completion, error) {
+	if m.unusable != nil {
+		return llm.Completion{}, m.unusable
+	}
+	if err := upstream.Validate(req); err != nil {
+		return llm.Completion{}, err
+	}
+	ctx, call := upstream.Begin(ctx)
+	defer call.End()
+	resp, err := m.client.CreateChatCompletion(withTemperature(ctx, req.Temperature), wireRequest(m.id, req))
+	if failed := failure(call, err); failed != nil {
+		return llm.Completion{}, failed
+	}
+	return completion(call, resp)
+}
+
+// Check asks for the server's list of models, which costs no token, and looks for ours. vLLM lists LoRA
+// adapters there beside their base model.
+func (m *Model) Check(ctx context.Context) (llm.Status, error) {
+	if m.unusable != nil {
+		return llm.Status{}, m.unusable
+	}
+	ctx, call := upstream.Begin(ctx)
+	defer call.End()
+	list, err := m.client.ListModels(ctx)
+	if failed := failure(call, err); failed != nil {
+		return llm.Status{}, failed
+	}
+	for _, served := range list.Models {
+		if served.ID == m.id {
+			return llm.Status{Version: m.id, Device: "remote"}, nil
+		}
+	}
+	return llm.Status{}, call.Classify(who, llm.NotFound, "")
+}
