@@ -103,7 +103,7 @@ func TestParseRefuses(t *testing.T) {
 		{"a header length of 2^64-1", binary.LittleEndian.AppendUint64(nil, math.MaxUint64), "over the bound"},
 		{"no JSON", file("hello", 0), "not a JSON object"},
 		{"an array", file("[]", 0), "not a JSON object"},
-		{"an open object", file(`{"a":`, 0), "header"},
+		{"an open object", file(`{"a":`, 0), "EOF"},
 		{"two values", file(`{}{}`, 0), "more than one"},
 		{"an empty header", file("", 0), "not a JSON object"},
 		{"a tensor that is a number", file(`{"a":1}`, 0), `"a"`},
