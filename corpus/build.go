@@ -125,17 +125,24 @@ func (b *builder) context(f file, raw rawIntent, in *Intent) {
 	have := slots(raw.contextLines[0].value)
 	for _, line := range raw.contextLines {
 		b.checkText(f, line, answerLimit)
-		if !slices.Equal(slots(line.value), have) {
-			b.fail(f, line.line, "every line of a context has the same slots, %q has others than %q", line.value, raw.contextLines[0].value)
-		}
+		given := slots(line.value)
+		have = slices.DeleteFunc(have, func(slot string) bool { return !slices.Contains(given, slot) })
 		ctx.Lines = append(ctx.Lines, line.value)
+	}
+	ctx.Slots = slots(raw.contextAnswers[0].value)
+	if len(ctx.Slots) == 0 {
+		b.fail(f, raw.contextAnswers[0].line, "the answer copies nothing from its context")
 	}
 	for _, answer := range raw.contextAnswers {
 		b.checkText(f, answer, answerLimit)
 		b.checkFigures(f, answer)
-		for _, slot := range slots(answer.value) {
+		used := slots(answer.value)
+		if !slices.Equal(used, ctx.Slots) {
+			b.fail(f, answer.line, "the answer has other slots than the first answer: %q", answer.value)
+		}
+		for _, slot := range used {
 			if !slices.Contains(have, slot) {
-				b.fail(f, answer.line, "the answer uses {%s}, which its context does not give", slot)
+				b.fail(f, answer.line, "the answer uses {%s}, which not every line of its context gives", slot)
 			}
 		}
 		ctx.Answers = append(ctx.Answers, answer.value)

@@ -64,10 +64,12 @@ type Family struct {
 type Context struct {
 	// Fact names what is stated. Intents whose facts share a name are never mixed in one context.
 	Fact string
-	// Lines are alternative wordings of the same fact, each with the same slots.
+	// Lines are alternative wordings of the same fact; some say more than others.
 	Lines []string
-	// Answers use only slots that every line has. Each slot's filled value is a fact of the answer.
+	// Answers use only slots that every line has, and all of them the same slots.
 	Answers []string
+	// Slots are those of the answers: their filled values are the facts that an answer carries.
+	Slots []string
 }
 
 //go:embed banking/*.yaml

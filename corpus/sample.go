@@ -15,18 +15,27 @@ const (
 	droppedPunctuation = 0.15 // a question typed without its last mark
 )
 
+// settledDraws is how often an epoch has each account question with its fact in the context: copying a
+// value is harder to learn than a fixed answer, and each draw has new values.
+const settledDraws = 4
+
 // Examples gives one example for each phrasing of a split, and a second one for account questions:
 // with the fact in the context and without it. The order is the corpus's; the same seed gives the
 // same examples.
 func (c *Corpus) Examples(split Split, seed uint64) []Example {
-	rng := rand.New(rand.NewPCG(seed, 0))
+	return c.draw(rand.New(rand.NewPCG(seed, 0)), split, 1)
+}
+
+// draw gives an example for each phrasing and, for account questions, some with the fact in the
+// context.
+func (c *Corpus) draw(rng *rand.Rand, split Split, settled int) []Example {
 	var out []Example
 	for i := range c.Intents {
 		in := &c.Intents[i]
 		for _, family := range in.families(split) {
 			for _, phrasing := range family.Phrasings {
 				out = append(out, c.example(rng, split, in, family.ID, phrasing, false))
-				if in.Context != nil {
+				for i := 0; in.Context != nil && i < settled; i++ {
 					out = append(out, c.example(rng, split, in, family.ID, phrasing, true))
 				}
 			}
@@ -36,9 +45,10 @@ func (c *Corpus) Examples(split Split, seed uint64) []Example {
 }
 
 // Epoch gives the examples of one pass over a split, shuffled, with slots, answers and contexts drawn
-// afresh. Draw the next epoch from the same rng.
+// afresh. Account questions come once without their fact and settledDraws times with it. Draw the next
+// epoch from the same rng.
 func (c *Corpus) Epoch(rng *rand.Rand, split Split) []Example {
-	out := c.Examples(split, rng.Uint64())
+	out := c.draw(rng, split, settledDraws)
 	rng.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
 	return out
 }
@@ -67,12 +77,11 @@ func (c *Corpus) example(rng *rand.Rand, split Split, in *Intent, family, phrasi
 
 	var answer string
 	if settled {
-		template := pick(rng, in.Context.Answers)
 		// The context may not repeat the question's values, so it starts from a filler of its own.
 		own := newFiller(rng)
 		e.Dialogue = c.contextWith(rng, own.fill(pick(rng, in.Context.Lines)), in.Context.Fact)
-		answer = own.fill(template)
-		for _, slot := range slots(template) {
+		answer = own.fill(pick(rng, in.Context.Answers))
+		for _, slot := range in.Context.Slots {
 			e.Facts = append(e.Facts, []string{strings.ToLower(own.values[slot])})
 		}
 	} else {
@@ -143,7 +152,13 @@ func (c *Corpus) contextWith(rng *rand.Rand, line, except string) []Message {
 	if len(lines) == 0 {
 		return nil
 	}
-	return []Message{{RoleSystem, strings.Join(lines, pick(rng, []string{" ", " ", "\n"}))}}
+	separator := pick(rng, []string{" ", " ", "\n"})
+	for _, line := range lines {
+		if !strings.HasSuffix(line, ".") {
+			separator = "\n"
+		}
+	}
+	return []Message{{RoleSystem, strings.Join(lines, separator)}}
 }
 
 // typed is a question the way people type it: now and then without capitals or its last mark.
