@@ -1,0 +1,95 @@
+package train
+
+import (
+	"fmt"
+	"time"
+
+	"teller/transformer"
+)
+
+// Options say what to train and how. Default gives those of the shipped weights.
+type Options struct {
+	Out    string // folder for config.json, model.safetensors and tokenizer.json
+	Seed   uint64
+	Resume bool // go on from the checkpoint beside Out, when there is one
+
+	Steps    int           // optimizer steps; 0 means as many as Duration allows
+	Duration time.Duration // wall time that the steps may take, when Steps is 0: the number is fixed at the start, from a timing
+
+	Vocab         int // at most this many tokens
+	Hidden        int
+	Intermediate  int // of the SwiGLU block
+	Layers        int
+	Heads, KVHead int
+	Window        int // longest dialogue, in tokens
+
+	BatchTokens  int     // tokens of one step
+	Rate         float64 // peak learning rate
+	WarmUp       int     // steps of linear warm-up
+	WeightDecay  float64
+	Clip         float64 // largest norm of the gradient; 0 is no bound
+	EMADecay     float64 // of the averaged weights, which are the ones saved
+	Smoothing    float64 // label smoothing, 0 to less than 1
+	PromptWeight float64 // weight of predicting the user's tokens, beside 1 for the reply's
+	Noise        float64 // share of questions that get typing mistakes and the like, 0 to 1
+	AccountShare float64 // least share of examples that ask about the caller's account, 0 to less than 1
+
+	ValidateEvery   int // steps between measurements of the validation loss; 0 is only at the end
+	CheckpointEvery int // steps between checkpoints; 0 is none
+}
+
+// Default is what the shipped weights were trained with, apart from Out.
+func Default() Options {
+	return Options{
+		Seed: 1, Duration: 12 * time.Minute,
+		Vocab: 2048, Hidden: 160, Intermediate: 416, Layers: 5, Heads: 5, KVHead: 1, Window: 512,
+		BatchTokens: 2048, Rate: 3e-3, WarmUp: 50, WeightDecay: 0.1, Clip: 1, EMADecay: 0.99,
+		Smoothing: 0.05, PromptWeight: 0.1, Noise: 0.4, AccountShare: 0.4,
+		ValidateEvery: 100, CheckpointEvery: 100,
+	}
+}
+
+// config gives the model's configuration for a vocabulary that a tokenizer settled.
+func (o Options) config(vocab, begin, end int) transformer.Config {
+	return transformer.Config{
+		Architectures: []string{"LlamaForCausalLM"}, ModelType: "llama",
+		VocabSize: vocab, HiddenSize: o.Hidden, IntermediateSize: o.Intermediate, NumHiddenLayers: o.Layers,
+		NumAttentionHeads: o.Heads, NumKeyValueHeads: o.KVHead, HeadDim: o.Hidden / max(1, o.Heads),
+		MaxPositionEmbeddings: o.Window, RMSNormEps: 1e-5, RopeTheta: 10_000, TieWordEmbeddings: true,
+		BOSTokenID: begin, EOSTokenID: end,
+	}
+}
+
+func (o Options) validate() error {
+	for _, f := range []struct {
+		name  string
+		value float64
+		ok    bool
+	}{
+		{"Steps", float64(o.Steps), o.Steps > 0 || o.Steps == 0 && o.Duration > 0},
+		{"Hidden", float64(o.Hidden), o.Hidden > 0},
+		{"Intermediate", float64(o.Intermediate), o.Intermediate > 0},
+		{"Layers", float64(o.Layers), o.Layers > 0},
+		{"Heads", float64(o.Heads), o.Heads > 0 && o.Hidden%o.Heads == 0},
+		{"KVHead", float64(o.KVHead), o.KVHead > 0 && o.Heads%o.KVHead == 0},
+		{"Window", float64(o.Window), o.Window > 1},
+		{"BatchTokens", float64(o.BatchTokens), o.BatchTokens >= o.Window},
+		{"Rate", o.Rate, o.Rate > 0},
+		{"WarmUp", float64(o.WarmUp), o.WarmUp >= 0},
+		{"WeightDecay", o.WeightDecay, o.WeightDecay >= 0},
+		{"Clip", o.Clip, o.Clip >= 0},
+		{"EMADecay", o.EMADecay, o.EMADecay >= 0 && o.EMADecay < 1},
+		{"Smoothing", o.Smoothing, o.Smoothing >= 0 && o.Smoothing < 1},
+		{"PromptWeight", o.PromptWeight, o.PromptWeight >= 0},
+		{"Noise", o.Noise, o.Noise >= 0 && o.Noise <= 1},
+		{"AccountShare", o.AccountShare, o.AccountShare >= 0 && o.AccountShare < 1},
+	} {
+		if !f.ok {
+			return fmt.Errorf("train: the option %s cannot be %v", f.name, f.value)
+		}
+	}
+	if o.Out == "" {
+		return fmt.Errorf("train: no folder for the weights")
+	}
+	return nil
+}
