@@ -14,6 +14,7 @@ type Tokenizer struct {
 	byteIDs [256]uint32
 	merges  []pair // in order of rank
 	rules   map[pair]rule
+	longest int // bytes of the longest ordinary token
 	cache   wordCache
 }
 
@@ -35,6 +36,7 @@ func newTokenizer(tokens []string, special map[string]int, merges []pair) (*Toke
 			return nil, fmt.Errorf("token %q occurs twice", token)
 		}
 		ids[token] = uint32(id)
+		t.longest = max(t.longest, len(token))
 	}
 	for b := range t.byteIDs {
 		id, ok := ids[string([]byte{byte(b)})]

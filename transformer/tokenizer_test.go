@@ -365,6 +365,52 @@ func TestEncodeDialogue(t *testing.T) {
 	require.ErrorContains(t, err, "<|")
 }
 
+func TestFitDialogue(t *testing.T) {
+	tok := sampleTokenizer(t)
+	system := Message{RoleSystem, "The balance is 12.50."}
+	dialogue := []Message{
+		system, {RoleUser, "What is a bank?"}, {RoleAssistant, "A bank keeps money safe."},
+		{RoleUser, "Fees?"}, {RoleAssistant, "None."}, {RoleAssistant, "Really."}, {RoleUser, "What is my balance?"},
+	}
+	encode := func(msgs ...Message) []int { return must(tok.EncodeDialogue(msgs)) }
+	whole := encode(dialogue...)
+	lastTwo := encode(append([]Message{system}, dialogue[3:]...)...)
+	last := encode(system, dialogue[6])
+	for _, c := range []struct {
+		name  string
+		msgs  []Message
+		limit int
+		want  []int
+	}{
+		{"all of it", dialogue, len(whole), whole},
+		{"the first turn left out", dialogue, len(whole) - 1, lastTwo},
+		{"just two turns", dialogue, len(lastTwo), lastTwo},
+		{"no reply without its question", dialogue, len(lastTwo) - 1, last},
+		{"only the question", dialogue, len(last), last},
+		{"not even that", dialogue, len(last) - 1, nil},
+		{"no room at all", dialogue, -5, nil},
+		{"no system message", dialogue[1:], len(encode(dialogue[6])), encode(dialogue[6])},
+		{"a whole turn", dialogue[1:3], len(encode(dialogue[1:3]...)), encode(dialogue[1:3]...)},
+		{"a turn that is cut", dialogue[1:3], len(encode(dialogue[1:3]...)) - 1, nil},
+		{"a system message only", dialogue[:1], 100, encode(system)},
+		{"a huge old message", append([]Message{{RoleUser, strings.Repeat("a", 1<<20)}}, dialogue[6]), 200, encode(dialogue[6])},
+		{"a huge question", []Message{{RoleUser, strings.Repeat("a", 1<<20)}}, 200, nil},
+		{"a huge system message", []Message{{RoleSystem, strings.Repeat("a", 1<<20)}, dialogue[6]}, 200, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ids, err := tok.FitDialogue(c.msgs, c.limit)
+			if c.want == nil {
+				var window *WindowError
+				require.ErrorAs(t, err, &window)
+				require.Greater(t, window.Tokens, c.limit)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, c.want, ids)
+		})
+	}
+}
+
 func FuzzTokenizerRoundTrip(f *testing.F) {
 	tok := sampleTokenizer(f)
 	for _, text := range append(sampleTexts, "<|end|>", "\xff\xfe", " \n\t ") {
