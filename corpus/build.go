@@ -19,7 +19,10 @@ type builder struct {
 }
 
 // place is where a phrasing stands. Spellings of one phrasing may share a family, never more.
-type place struct{ where, family string }
+type place struct {
+	where  string
+	family string // which family of which intent
+}
 
 var namePattern = regexp.MustCompile(`^[a-z][a-z0-9_]{1,47}$`)
 
@@ -154,12 +157,13 @@ func (b *builder) families(f file, raw rawIntent, in *Intent) {
 	if len(raw.families) == 0 {
 		b.fail(f, raw.line, "the intent %q has no families", in.Name)
 	}
-	for _, phrasings := range raw.families {
+	for i, phrasings := range raw.families {
 		if len(phrasings) == 0 {
 			b.fail(f, raw.line, "the intent %q has a family without phrasings", in.Name)
 			continue
 		}
 		family := Family{ID: in.Name + "/" + strings.ReplaceAll(normalise(phrasings[0].value), " ", "-")}
+		number := fmt.Sprintf("%s number %d", in.Name, i)
 		for _, phrasing := range phrasings {
 			b.checkText(f, phrasing, phrasingLimit)
 			key := normalise(phrasing.value)
@@ -172,10 +176,10 @@ func (b *builder) families(f file, raw rawIntent, in *Intent) {
 				key = in.Name + " " + key
 			}
 			other, ok := b.phrasings[key]
-			if ok && (other.family != family.ID || slices.Contains(family.Phrasings, phrasing.value)) {
+			if ok && (other.family != number || slices.Contains(family.Phrasings, phrasing.value)) {
 				b.fail(f, phrasing.line, "the phrasing %q stands already at %s", phrasing.value, other.where)
 			}
-			b.phrasings[key] = place{where: where(f, phrasing.line), family: family.ID}
+			b.phrasings[key] = place{where: where(f, phrasing.line), family: number}
 			family.Phrasings = append(family.Phrasings, phrasing.value)
 		}
 		in.Families = append(in.Families, family)
