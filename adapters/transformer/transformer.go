@@ -1,0 +1,155 @@
+// Package transformer connects our own model, package teller/transformer, to the gateway: it serves
+// llm.Model from weights in this process. It lays dialogues out, bounds them by the model's window and names
+// failures; the engine does the rest.
+package transformer
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"runtime"
+	"strings"
+
+	"teller/adapters/internal/upstream"
+	"teller/config"
+	"teller/llm"
+	engine "teller/transformer"
+	"teller/transformer/pretrained"
+)
+
+// defaultMaxTokens bounds a reply when the request does not. The answers the model is trained on are
+// a few sentences.
+const defaultMaxTokens = 256
+
+// topP leaves out the tail of unlikely tokens when a temperature is asked for: a small model spreads some
+// probability over its whole vocabulary, and one token from there spoils a reply.
+const topP = 0.95
+
+// Model is one set of weights in this process. It is safe for concurrent use.
+type Model struct {
+	bundle *engine.Bundle
+	engine generator
+}
+
+var _ llm.Model = (*Model)(nil)
+
+// generator is the engine, as far as this package needs it.
+type generator interface {
+	Generate(ctx context.Context, prompt []int, opts engine.GenerateOptions, onToken func(engine.Token)) (engine.Result, error)
+}
+
+// New loads the model of cfg: the folder cfg.Path, or the embedded weights when it is empty. It runs as many
+// requests at once as the process has CPUs; the others wait. When the model cannot be loaded, the
+// error is an *llm.Error with code NotConfigured, whose cause says what is wrong.
+func New(cfg config.Model) (*Model, error) {
+	bundle, err := load(cfg.Path)
+	if err != nil {
+		message := "the embedded weights cannot be loaded"
+		if cfg.Path != "" {
+			message = "the weights that CUSTOM_MODEL_PATH names cannot be loaded"
+		}
+		return nil, &llm.Error{Code: llm.NotConfigured, Message: message, Cause: err}
+	}
+	return newModel(bundle), nil
+}
+
+func load(path string) (*engine.Bundle, error) {
+	if path == "" {
+		return pretrained.Load()
+	}
+	return engine.LoadDir(path)
+}
+
+func newModel(bundle *engine.Bundle) *Model {
+	return &Model{bundle: bundle, engine: engine.NewEngine(bundle.Model, runtime.GOMAXPROCS(0))}
+}
+
+// Complete answers from the weights. Temperature is 0 when the request has none: a small model is at its best
+// when it says what it holds most likely. A dialogue that does not fit the window loses its oldest turns.
+func (m *Model) Complete(ctx context.Context, req llm.Request) (llm.Completion, error) {
+	if err := upstream.Validate(req); err != nil {
+		return llm.Completion{}, err
+	}
+	opts := options(req)
+	prompt, err := m.bundle.Tokenizer.FitDialogue(dialogue(req.Messages), m.promptLimit(opts.MaxTokens))
+	if err != nil {
+		return llm.Completion{}, classify(err)
+	}
+	result, err := m.engine.Generate(ctx, prompt, opts, nil)
+	if err != nil {
+		return llm.Completion{}, classify(err)
+	}
+	return m.completion(prompt, result)
+}
+
+// Check tells what would answer. The weights are in memory, so nothing can be down.
+func (m *Model) Check(ctx context.Context) (llm.Status, error) {
+	if err := ctx.Err(); err != nil {
+		return llm.Status{}, classify(err)
+	}
+	return llm.Status{Version: m.bundle.Version, Device: "cpu"}, nil
+}
+
+// promptLimit is how many tokens of the window the prompt may take. The reply has a quarter at most, so
+// that a caller who asks for a very long reply does not lose the dialogue.
+func (m *Model) promptLimit(maxTokens int) int {
+	window := m.bundle.Config.MaxPositionEmbeddings
+	return window - min(maxTokens, window/4)
+}
+
+func options(req llm.Request) engine.GenerateOptions {
+	opts := engine.GenerateOptions{MaxTokens: req.MaxTokens}
+	if opts.MaxTokens == 0 {
+		opts.MaxTokens = defaultMaxTokens
+	}
+	if req.Temperature != nil && *req.Temperature > 0 {
+		opts.Sampling = engine.Sampling{Temperature: *req.Temperature, TopP: topP, Seed: rand.Uint64()}
+	}
+	return opts
+}
+
+func dialogue(messages []llm.Message) []engine.Message {
+	out := make([]engine.Message, len(messages))
+	for i, m := range messages {
+		out[i] = engine.Message{Role: string(m.Role), Text: m.Text} // the roles have the same names
+	}
+	return out
+}
+
+func (m *Model) completion(prompt []int, result engine.Result) (llm.Completion, error) {
+	ids := make([]int, len(result.Tokens))
+	for i, t := range result.Tokens {
+		ids[i] = t.ID
+	}
+	// The model can cut a rune, at its bound or by mistake; a completion is valid UTF-8 all the same.
+	text := strings.ToValidUTF8(m.bundle.Tokenizer.Decode(ids), "\uFFFD")
+	if strings.TrimSpace(text) == "" {
+		return llm.Completion{}, &llm.Error{Code: llm.EmptyReply, Message: "the model had nothing to say"}
+	}
+	out := llm.Completion{
+		Text:         text,
+		FinishReason: llm.FinishLength,
+		Usage:        llm.Usage{PromptTokens: len(prompt), CompletionTokens: len(ids)},
+		Served:       m.bundle.Version,
+	}
+	if result.Finish == engine.FinishEOS {
+		out.FinishReason = llm.FinishStop
+	}
+	out.Confidence, out.NoConfidence = upstream.Confidence(result.MeanLogProb())
+	return out, nil
+}
+
+// classify names an error of the engine.
+func classify(err error) *llm.Error {
+	var window *engine.WindowError
+	switch {
+	case errors.As(err, &window):
+		return &llm.Error{Code: llm.ContextTooLong, Message: "the dialogue does not fit the model's window", Cause: err}
+	case errors.Is(err, context.Canceled):
+		return &llm.Error{Code: llm.Canceled, Message: "the request was canceled", Cause: err}
+	case errors.Is(err, context.DeadlineExceeded):
+		return &llm.Error{Code: llm.Timeout, Message: "the model did not answer in time", Cause: err}
+	default:
+		return &llm.Error{Code: llm.Internal, Message: "the model failed", Cause: err}
+	}
+}
