@@ -6,8 +6,6 @@ package vllm
 import (
 	"context"
 	"net/http"
-	"net/url"
-	"strings"
 
 	"github.com/sashabaranov/go-openai"
 
@@ -57,15 +55,15 @@ func check(cfg config.Model) (base string, unusable *llm.Error) {
 		return "", missing("VLLM_BASE_URL is not set")
 	case cfg.Model == "":
 		return "", missing("VLLM_MODEL is not set")
-	case strings.ContainsFunc(cfg.APIKey, func(r rune) bool { return r < ' ' || r >= 0x7f }):
+	case !upstream.HeaderSafe(cfg.APIKey):
 		return "", missing("VLLM_API_KEY holds a character that no HTTP header can hold")
 	}
 	if openai.NewReasoningValidator().Validate(wireRequest(cfg.Model, llm.Request{MaxTokens: 1})) != nil {
 		// go-openai goes by the id's first letters, and would refuse each call.
 		return "", missing("VLLM_MODEL is the id of an OpenAI reasoning model, which takes neither max_tokens nor log-probabilities")
 	}
-	u, err := url.Parse(cfg.BaseURL)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
+	u, ok := upstream.BaseURL(cfg.BaseURL)
+	if !ok {
 		return "", missing("VLLM_BASE_URL is not an http or https address")
 	}
 	if u.Path == "" || u.Path == "/" {

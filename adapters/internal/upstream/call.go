@@ -21,8 +21,9 @@ import (
 // log-probabilities stays below it.
 const MaxBody = 8 << 20
 
-// clientTimeout ends a call whose context has no deadline.
-const clientTimeout = 10 * time.Minute
+// longest ends a call whose context has no deadline, or a far one. It is no http.Client.Timeout, which
+// holds a goroutine for each response body that an SDK forgets to close.
+const longest = 10 * time.Minute
 
 var (
 	errTooLarge = errors.New("the response is larger than 8 MiB")
@@ -49,7 +50,7 @@ type callKey struct{}
 
 // Begin starts a call. The SDK gets the returned context; End frees it.
 func Begin(ctx context.Context) (context.Context, *Call) {
-	inner, cancel := context.WithCancel(ctx)
+	inner, cancel := context.WithTimeout(ctx, longest)
 	c := &Call{parent: ctx, cancel: cancel}
 	return context.WithValue(inner, callKey{}, c), c
 }
@@ -89,7 +90,6 @@ func (c *Call) OK() bool {
 // on every request.
 func NewClient(header http.Header) *http.Client {
 	return &http.Client{
-		Timeout: clientTimeout,
 		Transport: &transport{
 			header: header,
 			base: &http.Transport{

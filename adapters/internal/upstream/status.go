@@ -96,8 +96,8 @@ func notLetter(r rune) bool {
 	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && r != '_'
 }
 
-// maxRetryAfter bounds what a provider may ask for: one that says more is misconfigured or hostile.
-const maxRetryAfter = 24 * time.Hour
+// MaxRetryAfter bounds what a provider may ask for: one that says more is misconfigured or hostile.
+const MaxRetryAfter = 24 * time.Hour
 
 // RetryAfter reads how long the provider asked to wait: retry-after-ms, or Retry-After in seconds or as
 // a date (against the response's own Date, so that no clock matters; else against received). 0 when
@@ -117,7 +117,7 @@ func RetryAfter(header http.Header, received time.Time) time.Duration {
 	if now, err := http.ParseTime(header.Get("Date")); err == nil {
 		received = now
 	}
-	return min(max(until.Sub(received), 0), maxRetryAfter)
+	return min(max(until.Sub(received), 0), MaxRetryAfter)
 }
 
 // number reads a count of units, which may have a fraction.
@@ -126,5 +126,5 @@ func number(value string, unit time.Duration) (time.Duration, bool) {
 	if err != nil || math.IsNaN(n) {
 		return 0, false
 	}
-	return time.Duration(min(max(n*float64(unit), 0), float64(maxRetryAfter))), true
+	return time.Duration(min(max(n*float64(unit), 0), float64(MaxRetryAfter))), true
 }

@@ -1,0 +1,94 @@
+package gemini
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"google.golang.org/genai"
+
+	"teller/llm"
+)
+
+// genAI is the path through google.golang.org/genai.
+type genAI struct {
+	client   *genai.Client
+	id       string
+	thinking thinking
+}
+
+func newGenAI(client *http.Client, base, key, id string) (*genAI, error) {
+	c, err := genai.NewClient(context.Background(), &genai.ClientConfig{
+		APIKey:     key,
+		Backend:    genai.BackendGeminiAPI,
+		HTTPClient: client,
+		// Set even when it is Google's own: the SDK would take another from the environment.
+		HTTPOptions: genai.HTTPOptions{BaseURL: base},
+	})
+	return &genAI{client: c, id: id, thinking: thinkingOf(id)}, err
+}
+
+func (g *genAI) close() error { return nil }
+
+func (g *genAI) version(ctx context.Context) (string, error) {
+	m, err := g.client.Models.Get(ctx, g.id, nil)
+	if err != nil {
+		return "", err
+	}
+	return m.Name, nil
+}
+
+func (g *genAI) generate(ctx context.Context, req llm.Request) (reply, error) {
+	cfg := &genai.GenerateContentConfig{
+		ThinkingConfig:        g.thinking.config,
+		AutomaticContinuation: genai.Ptr(false), // it would be a second call
+	}
+	if req.MaxTokens > 0 {
+		cfg.MaxOutputTokens = g.thinking.bound(req.MaxTokens)
+	}
+	if req.Temperature != nil {
+		cfg.Temperature = genai.Ptr(float32(*req.Temperature))
+	}
+	contents := make([]*genai.Content, 0, len(req.Messages))
+	for _, m := range req.Messages {
+		part := []*genai.Part{{Text: m.Text}}
+		switch m.Role {
+		case llm.System:
+			cfg.SystemInstruction = &genai.Content{Parts: part}
+		case llm.Assistant:
+			contents = append(contents, &genai.Content{Role: genai.RoleModel, Parts: part})
+		default:
+			contents = append(contents, &genai.Content{Role: genai.RoleUser, Parts: part})
+		}
+	}
+	resp, err := g.client.Models.GenerateContent(ctx, g.id, contents, cfg)
+	if err != nil {
+		return reply{}, err
+	}
+	return readGenAI(resp), nil
+}
+
+func readGenAI(resp *genai.GenerateContentResponse) reply {
+	out := reply{served: resp.ModelVersion, blocked: resp.PromptFeedback != nil && resp.PromptFeedback.BlockReason != ""}
+	if u := resp.UsageMetadata; u != nil {
+		out.promptTokens = int(u.PromptTokenCount) + int(u.ToolUsePromptTokenCount)
+		out.replyTokens = int(u.CandidatesTokenCount)
+		out.thoughtTokens = int(u.ThoughtsTokenCount)
+	}
+	if len(resp.Candidates) == 0 || resp.Candidates[0] == nil {
+		return out
+	}
+	candidate := resp.Candidates[0]
+	out.finish = string(candidate.FinishReason)
+	out.avgLogProb = candidate.AvgLogprobs
+	if candidate.Content != nil {
+		var text strings.Builder
+		for _, p := range candidate.Content.Parts {
+			if p != nil && !p.Thought {
+				text.WriteString(p.Text)
+			}
+		}
+		out.text = text.String()
+	}
+	return out
+}
