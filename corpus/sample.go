@@ -77,12 +77,10 @@ func (c *Corpus) example(rng *rand.Rand, split Split, in *Intent, family, phrasi
 
 	var answer string
 	if settled {
-		// The context may not repeat the question's values, so it starts from a filler of its own.
-		own := newFiller(rng)
-		e.Dialogue = c.contextWith(rng, own.fill(pick(rng, in.Context.Lines)), in.Context.Fact)
-		answer = own.fill(pick(rng, in.Context.Answers))
+		e.Dialogue = c.contextWith(rng, fill.fill(pick(rng, in.Context.Lines)), in.Context.Fact)
+		answer = fill.fill(pick(rng, in.Context.Answers))
 		for _, slot := range in.Context.Slots {
-			e.Facts = append(e.Facts, []string{strings.ToLower(own.values[slot])})
+			e.Facts = append(e.Facts, []string{strings.ToLower(fill.values[slot])})
 		}
 	} else {
 		if rng.Float64() < strayContextShare {
