@@ -15,7 +15,7 @@ import (
 func BenchmarkTrain(b *testing.B) {
 	shipped := Default()
 	larger := shipped
-	larger.Vocab, larger.Hidden, larger.Intermediate, larger.Layers, larger.Heads, larger.KVHead = 4096, 256, 688, 7, 8, 2
+	larger.Vocab, larger.Hidden, larger.Intermediate, larger.Layers, larger.Heads, larger.KVHeads = 4096, 256, 688, 7, 8, 2
 	for _, o := range []Options{shipped, larger} {
 		config := o.config(o.Vocab, 1, 2)
 		b.Run(fmt.Sprintf("%.1fM", float64(config.Parameters())/1e6), func(b *testing.B) {

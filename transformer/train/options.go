@@ -16,12 +16,12 @@ type Options struct {
 	Steps    int           // optimizer steps; 0 means as many as Duration allows
 	Duration time.Duration // wall time that the steps may take, when Steps is 0: the number is fixed at the start, from a timing
 
-	Vocab         int // at most this many tokens
-	Hidden        int
-	Intermediate  int // of the SwiGLU block
-	Layers        int
-	Heads, KVHead int
-	Window        int // longest dialogue, in tokens
+	Vocab          int // at most this many tokens
+	Hidden         int
+	Intermediate   int // of the SwiGLU block
+	Layers         int
+	Heads, KVHeads int
+	Window         int // longest dialogue, in tokens
 
 	BatchTokens  int     // tokens of one step
 	Rate         float64 // peak learning rate
@@ -42,7 +42,7 @@ type Options struct {
 func Default() Options {
 	return Options{
 		Seed: 1, Duration: 12 * time.Minute,
-		Vocab: 2048, Hidden: 160, Intermediate: 416, Layers: 5, Heads: 5, KVHead: 1, Window: 512,
+		Vocab: 2048, Hidden: 160, Intermediate: 416, Layers: 5, Heads: 5, KVHeads: 1, Window: 512,
 		BatchTokens: 2048, Rate: 3e-3, WarmUp: 50, WeightDecay: 0.1, Clip: 1, EMADecay: 0.99,
 		Smoothing: 0.05, PromptWeight: 0.1, Noise: 0.4, AccountShare: 0.4,
 		ValidateEvery: 100, CheckpointEvery: 100,
@@ -54,7 +54,7 @@ func (o Options) config(vocab, begin, end int) transformer.Config {
 	return transformer.Config{
 		Architectures: []string{"LlamaForCausalLM"}, ModelType: "llama",
 		VocabSize: vocab, HiddenSize: o.Hidden, IntermediateSize: o.Intermediate, NumHiddenLayers: o.Layers,
-		NumAttentionHeads: o.Heads, NumKeyValueHeads: o.KVHead, HeadDim: o.Hidden / max(1, o.Heads),
+		NumAttentionHeads: o.Heads, NumKeyValueHeads: o.KVHeads, HeadDim: o.Hidden / max(1, o.Heads),
 		MaxPositionEmbeddings: o.Window, RMSNormEps: 1e-5, RopeTheta: 10_000, TieWordEmbeddings: true,
 		BOSTokenID: begin, EOSTokenID: end,
 	}
@@ -71,7 +71,7 @@ func (o Options) validate() error {
 		{"Intermediate", float64(o.Intermediate), o.Intermediate > 0},
 		{"Layers", float64(o.Layers), o.Layers > 0},
 		{"Heads", float64(o.Heads), o.Heads > 0 && o.Hidden%o.Heads == 0},
-		{"KVHead", float64(o.KVHead), o.KVHead > 0 && o.Heads%o.KVHead == 0},
+		{"KVHeads", float64(o.KVHeads), o.KVHeads > 0 && o.Heads%o.KVHeads == 0},
 		{"Window", float64(o.Window), o.Window > 1},
 		{"BatchTokens", float64(o.BatchTokens), o.BatchTokens >= o.Window},
 		{"Rate", o.Rate, o.Rate > 0},

@@ -13,7 +13,7 @@ import (
 // give the same loss on the same weights.
 func TestGraphComputesWhatIsServed(t *testing.T) {
 	o := Default()
-	o.Hidden, o.Intermediate, o.Layers, o.Heads, o.KVHead, o.Window, o.BatchTokens = 48, 72, 3, 6, 2, 64, 128
+	o.Hidden, o.Intermediate, o.Layers, o.Heads, o.KVHeads, o.Window, o.BatchTokens = 48, 72, 3, 6, 2, 64, 128
 	config := o.config(300, 1, 2)
 	params := layout(config)
 	flat := initial(config, params, 5)

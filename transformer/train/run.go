@@ -190,7 +190,7 @@ func (r *run) loop(ctx context.Context, progress func(Progress)) error {
 
 // settleSteps times a few steps that change nothing and takes as many as fit the duration.
 func (r *run) settleSteps() error {
-	const timed = 4
+	const timed = 10
 	if err := r.data.fill(r.batch); err != nil {
 		return err
 	}

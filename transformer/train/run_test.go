@@ -20,7 +20,7 @@ func tiny(t *testing.T) (*corpus.Corpus, Options) {
 	require.NoError(t, err)
 	o := Default()
 	o.Out = filepath.Join(t.TempDir(), "model")
-	o.Steps, o.Vocab, o.Hidden, o.Intermediate, o.Layers, o.Heads, o.KVHead = 12, 600, 24, 40, 2, 4, 2
+	o.Steps, o.Vocab, o.Hidden, o.Intermediate, o.Layers, o.Heads, o.KVHeads = 12, 600, 24, 40, 2, 4, 2
 	o.BatchTokens, o.WarmUp, o.ValidateEvery, o.CheckpointEvery, o.AccountShare = 512, 2, 5, 0, 0
 	return c, o
 }
@@ -137,7 +137,7 @@ func TestDamagedCheckpointIsRefused(t *testing.T) {
 func TestBadOptionsAreNamed(t *testing.T) {
 	c, good := tiny(t)
 	for name, spoil := range map[string]func(*Options){
-		"Steps": func(o *Options) { o.Steps = -1 }, "Heads": func(o *Options) { o.Heads = 5 }, "KVHead": func(o *Options) { o.KVHead = 3 },
+		"Steps": func(o *Options) { o.Steps = -1 }, "Heads": func(o *Options) { o.Heads = 5 }, "KVHeads": func(o *Options) { o.KVHeads = 3 },
 		"BatchTokens": func(o *Options) { o.BatchTokens = 10 }, "Smoothing": func(o *Options) { o.Smoothing = 1 }, "folder": func(o *Options) { o.Out = "" },
 	} {
 		t.Run(name, func(t *testing.T) {
