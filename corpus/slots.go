@@ -27,7 +27,6 @@ var generators = map[string]func(*rand.Rand) string{
 	"exchange": func(r *rand.Rand) string {
 		return fmt.Sprintf("%.*f", 2+r.IntN(3), 0.2+r.Float64()*pick(r, []float64{2, 2, 20, 200}))
 	},
-	"count":     func(r *rand.Rand) string { return fmt.Sprint(2 + r.IntN(30)) },
 	"reference": reference,
 	"status":    func(r *rand.Rand) string { return pick(r, statuses) },
 }
