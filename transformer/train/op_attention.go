@@ -121,12 +121,13 @@ func softmax(x []float32) {
 	}
 	var sum float32
 	for i, v := range x {
-		e := float32(math.Exp(float64(v - top)))
+		e := exp(v - top)
 		x[i] = e
 		sum += e
 	}
+	scale := 1 / sum
 	for i := range x {
-		x[i] /= sum
+		x[i] *= scale
 	}
 }
 

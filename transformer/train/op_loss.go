@@ -79,9 +79,9 @@ func (op *lossOp) row(z []float32, target int, w float64) (smoothed, plain float
 	at := float64(z[target])
 	var sum float64
 	for j, v := range z {
-		p := math.Exp(float64(v - top))
-		z[j] = float32(p)
-		sum += p
+		p := exp(v - top)
+		z[j] = p
+		sum += float64(p)
 	}
 	logSum := float64(top) + math.Log(sum)
 	eps := float64(op.smoothing)

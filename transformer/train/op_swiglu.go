@@ -1,8 +1,6 @@
 package train
 
 import (
-	"math"
-
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 )
@@ -14,8 +12,6 @@ type swigluOp struct{ fused }
 func swiglu(x *gorgonia.Node) (*gorgonia.Node, error) {
 	return gorgonia.ApplyOp(&swigluOp{newFused("swiglu", tensor.Shape{x.Shape()[0], x.Shape()[1] / 2}, 2)}, x)
 }
-
-func sigmoid(x float32) float32 { return float32(1 / (1 + math.Exp(-float64(x)))) }
 
 // Do implements gorgonia.Op.
 func (op *swigluOp) Do(in ...gorgonia.Value) (gorgonia.Value, error) {
