@@ -1,7 +1,7 @@
 package transformer
 
 import (
-	"container/heap"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -49,48 +49,50 @@ func (t *Tokenizer) mergeShort(piece string) []uint32 {
 	}
 }
 
-// mergeLong gives what mergeShort gives, in O(n log n): the tokens form a linked list and the pairs that
-// have a rule wait in a heap. A pair in the heap is stale once one of its tokens has been merged.
+// mergeLong gives what mergeShort gives, in O(n log n): the tokens form a linked list and the places that
+// can be merged wait in a heap. A place is stale once a token of its pair has been merged; then the pair that
+// is there now has another rank.
 func (t *Tokenizer) mergeLong(ids []int, piece string) []int {
 	nodes := make([]node, len(piece))
 	for i := range nodes {
 		nodes[i] = node{id: t.byteIDs[piece[i]], prev: int32(i - 1), next: int32(i + 1)}
 	}
 	nodes[len(nodes)-1].next = -1
-	var queue candidates
-	candidateAt := func(at int32) (candidate, bool) {
+	ruleAt := func(at int32) (rule, bool) {
 		next := nodes[at].next
-		if next < 0 {
-			return candidate{}, false
+		if nodes[at].merged || next < 0 {
+			return rule{}, false
 		}
-		p := pair{nodes[at].id, nodes[next].id}
-		r, ok := t.rules[p]
-		return candidate{rule: r, pair: p, at: at}, ok
+		r, ok := t.rules[pair{nodes[at].id, nodes[next].id}]
+		return r, ok
 	}
+	queue := make(places, 0, len(nodes))
 	for i := range nodes {
-		if c, ok := candidateAt(int32(i)); ok {
-			queue = append(queue, c)
+		if r, ok := ruleAt(int32(i)); ok {
+			queue = append(queue, newPlace(r.rank, int32(i)))
 		}
 	}
-	heap.Init(&queue)
+	slices.Sort(queue) // a sorted slice is a heap
 	for len(queue) > 0 {
-		c := heap.Pop(&queue).(candidate)
-		left := &nodes[c.at]
-		if left.merged || left.next < 0 || c.pair != (pair{left.id, nodes[left.next].id}) {
+		top := queue.pop()
+		at := top.at()
+		r, ok := ruleAt(at)
+		if !ok || r.rank != top.rank() {
 			continue
 		}
+		left := &nodes[at]
 		right := &nodes[left.next]
 		right.merged = true
-		left.id, left.next = c.result, right.next
+		left.id, left.next = r.result, right.next
 		if left.next >= 0 {
-			nodes[left.next].prev = c.at
+			nodes[left.next].prev = at
 		}
-		if c, ok := candidateAt(c.at); ok {
-			heap.Push(&queue, c)
-		}
-		if left.prev >= 0 {
-			if c, ok := candidateAt(left.prev); ok {
-				heap.Push(&queue, c)
+		for _, changed := range [2]int32{left.prev, at} {
+			if changed < 0 {
+				continue
+			}
+			if r, ok := ruleAt(changed); ok {
+				queue.push(newPlace(r.rank, changed))
 			}
 		}
 	}
@@ -107,26 +109,48 @@ type node struct {
 	merged     bool // into its left neighbour
 }
 
-// candidate is a pair that may be merged, at the node of its left token.
-type candidate struct {
-	rule
-	pair
-	at int32
+// place is a pair that can be merged: its rank in the upper half, the node of its left token in the
+// lower. So the least place is the one of lowest rank, the leftmost of equals.
+type place uint64
+
+func newPlace(rank uint32, at int32) place { return place(rank)<<32 | place(at) }
+func (p place) rank() uint32               { return uint32(p >> 32) }
+func (p place) at() int32                  { return int32(uint32(p)) }
+
+// places is a binary heap, the least first. container/heap would allocate for each of a million places.
+type places []place
+
+func (q *places) push(p place) {
+	h := append(*q, p)
+	i := len(h) - 1
+	for i > 0 && h[i] < h[(i-1)/2] {
+		h[i], h[(i-1)/2] = h[(i-1)/2], h[i]
+		i = (i - 1) / 2
+	}
+	*q = h
 }
 
-// candidates is a heap: lowest rank first, leftmost of equals.
-type candidates []candidate
-
-func (q candidates) Len() int { return len(q) }
-func (q candidates) Less(i, j int) bool {
-	return q[i].rank < q[j].rank || q[i].rank == q[j].rank && q[i].at < q[j].at
-}
-func (q candidates) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-func (q *candidates) Push(x any)   { *q = append(*q, x.(candidate)) }
-func (q *candidates) Pop() any {
-	last := (*q)[len(*q)-1]
-	*q = (*q)[:len(*q)-1]
-	return last
+func (q *places) pop() place {
+	h := *q
+	least, last := h[0], len(h)-1
+	h[0] = h[last]
+	h = h[:last]
+	for i := 0; ; {
+		child := 2*i + 1
+		if child >= last {
+			break
+		}
+		if child+1 < last && h[child+1] < h[child] {
+			child++
+		}
+		if h[i] <= h[child] {
+			break
+		}
+		h[i], h[child] = h[child], h[i]
+		i = child
+	}
+	*q = h
+	return least
 }
 
 // wordCache remembers the tokens of short pieces. When it is full it starts again: the words of a

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
@@ -283,12 +282,11 @@ func TestMergeLongAgreesWithMergeShort(t *testing.T) {
 	}
 }
 
+// A quadratic encoder would not come back from this one.
 func TestEncodeMegabyteOfOneLetter(t *testing.T) {
 	tok := sampleTokenizer(t)
 	text := strings.Repeat("a", 1<<20)
-	start := time.Now()
 	ids := tok.Encode(text)
-	require.Less(t, time.Since(start), 30*time.Second, "quadratic would take hours")
 	require.Equal(t, text, tok.Decode(ids))
 	require.Less(t, len(ids), len(text)/8)
 }
