@@ -49,7 +49,7 @@ func (s suite) ends(t *testing.T) {
 		sub.requireError(t, receive(t, done), llm.Timeout)
 		sub.requireGone(t)
 	})
-	t.Run("canceled while the provider is overloaded", func(t *testing.T) {
+	t.Run("overloaded, without a deadline", func(t *testing.T) {
 		s.need(t, HTTP)
 		sub := s.New(t)
 		sub.Provider.Script(fakeserver.Behaviour{Failure: fakeserver.Unavailable})

@@ -37,8 +37,6 @@ type Harness struct {
 	New func(t *testing.T) Subject
 	// Lacks lists what the model does not have; the cases that need it are skipped.
 	Lacks []Capability
-	// Leaks are goroutines that a library leaves behind and that no caller can end.
-	Leaks []goleak.Option
 }
 
 // Subject is a model under test.
@@ -82,7 +80,7 @@ func Run(t *testing.T, h Harness) {
 		require.NotContains(t, logs.String(), "CANARY", "the log holds upstream text or a key")
 	})
 	t.Run("leak", func(t *testing.T) {
-		goleak.VerifyNone(t, append(slices.Clone(h.Leaks), before)...)
+		goleak.VerifyNone(t, before)
 	})
 }
 
@@ -101,7 +99,7 @@ func ask(text string) llm.Request {
 	return llm.Request{Messages: []llm.Message{{Role: llm.User, Text: text}}}
 }
 
-// context gives a context that ends before the test's own patience does.
+// testContext gives a context that ends before the test's own patience does.
 func testContext(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)

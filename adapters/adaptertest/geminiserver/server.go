@@ -25,7 +25,10 @@ func New(models ...string) *Server {
 // Start makes a server of the named models and listens on address, such as "127.0.0.1:0", until Close.
 func Start(address string, models ...string) (*Server, error) {
 	s := New(models...)
-	return s, s.Server.Start(address, s)
+	if err := s.Server.Start(address, s); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // URL is what a client takes as the base URL.

@@ -1,6 +1,6 @@
-// Package upstream is what the adapters share that reach their model over HTTP: a client that makes
-// one bounded exchange per call and keeps what it saw, and the reading of failures that are HTTP's
-// and not a provider's. It knows no provider's wire format.
+// Package upstream is what the adapters share: a client that makes one bounded exchange per call and
+// keeps what it saw, the reading of failures that are HTTP's and not a provider's, and the check of a
+// request before any of it. It knows no provider's wire format.
 //
 // The SDKs lose headers, retry on their own and put bodies and URLs into their errors. So an adapter
 // never reads an SDK's error: it starts a Call, lets the SDK work, and reads the exchange.
