@@ -63,29 +63,31 @@ func (o Options) config(vocab, begin, end int) transformer.Config {
 func (o Options) validate() error {
 	for _, f := range []struct {
 		name  string
-		value float64
+		value any
 		ok    bool
+		want  string
 	}{
-		{"Steps", float64(o.Steps), o.Steps > 0 || o.Steps == 0 && o.Duration > 0},
-		{"Hidden", float64(o.Hidden), o.Hidden > 0},
-		{"Intermediate", float64(o.Intermediate), o.Intermediate > 0},
-		{"Layers", float64(o.Layers), o.Layers > 0},
-		{"Heads", float64(o.Heads), o.Heads > 0 && o.Hidden%o.Heads == 0},
-		{"KVHeads", float64(o.KVHeads), o.KVHeads > 0 && o.Heads%o.KVHeads == 0},
-		{"Window", float64(o.Window), o.Window > 1},
-		{"BatchTokens", float64(o.BatchTokens), o.BatchTokens >= o.Window},
-		{"Rate", o.Rate, o.Rate > 0},
-		{"WarmUp", float64(o.WarmUp), o.WarmUp >= 0},
-		{"WeightDecay", o.WeightDecay, o.WeightDecay >= 0},
-		{"Clip", o.Clip, o.Clip >= 0},
-		{"EMADecay", o.EMADecay, o.EMADecay >= 0 && o.EMADecay < 1},
-		{"Smoothing", o.Smoothing, o.Smoothing >= 0 && o.Smoothing < 1},
-		{"PromptWeight", o.PromptWeight, o.PromptWeight >= 0},
-		{"Noise", o.Noise, o.Noise >= 0 && o.Noise <= 1},
-		{"AccountShare", o.AccountShare, o.AccountShare >= 0 && o.AccountShare < 1},
+		{"Steps", o.Steps, o.Steps >= 0, "at least 0"},
+		{"Duration", o.Duration, o.Steps > 0 || o.Duration > 0, "above 0 when Steps is 0"},
+		{"Hidden", o.Hidden, o.Hidden > 0, "above 0"},
+		{"Intermediate", o.Intermediate, o.Intermediate > 0, "above 0"},
+		{"Layers", o.Layers, o.Layers > 0, "above 0"},
+		{"Heads", o.Heads, o.Heads > 0 && o.Hidden%o.Heads == 0, "a divisor of Hidden"},
+		{"KVHeads", o.KVHeads, o.KVHeads > 0 && o.Heads%o.KVHeads == 0, "a divisor of Heads"},
+		{"Window", o.Window, o.Window > 1, "above 1"},
+		{"BatchTokens", o.BatchTokens, o.BatchTokens >= o.Window, "at least Window"},
+		{"Rate", o.Rate, o.Rate > 0, "above 0"},
+		{"WarmUp", o.WarmUp, o.WarmUp >= 0, "at least 0"},
+		{"WeightDecay", o.WeightDecay, o.WeightDecay >= 0, "at least 0"},
+		{"Clip", o.Clip, o.Clip >= 0, "at least 0"},
+		{"EMADecay", o.EMADecay, o.EMADecay >= 0 && o.EMADecay < 1, "0 to less than 1"},
+		{"Smoothing", o.Smoothing, o.Smoothing >= 0 && o.Smoothing < 1, "0 to less than 1"},
+		{"PromptWeight", o.PromptWeight, o.PromptWeight >= 0, "at least 0"},
+		{"Noise", o.Noise, o.Noise >= 0 && o.Noise <= 1, "0 to 1"},
+		{"AccountShare", o.AccountShare, o.AccountShare >= 0 && o.AccountShare < 1, "0 to less than 1"},
 	} {
 		if !f.ok {
-			return fmt.Errorf("train: the option %s cannot be %v", f.name, f.value)
+			return fmt.Errorf("train: %s is %v, must be %s", f.name, f.value, f.want)
 		}
 	}
 	if o.Out == "" {
