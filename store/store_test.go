@@ -83,6 +83,11 @@ func TestSQLiteFilesArePrivate(t *testing.T) {
 		require.EqualValues(t, 0o600, info.Mode().Perm(), name)
 	}
 
+	t.Run("a relative folder", func(t *testing.T) {
+		t.Chdir(t.TempDir())
+		storetest.Open(t, store.Config{DataDir: ".teller"})
+		require.FileExists(t, ".teller/teller.db")
+	})
 	t.Run("a file that others could read is closed to them", func(t *testing.T) {
 		open := t.TempDir()
 		require.NoError(t, os.WriteFile(filepath.Join(open, "teller.db"), nil, 0o644))
