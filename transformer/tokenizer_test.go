@@ -235,9 +235,9 @@ func must[T any](v T, err error) T {
 
 func TestLoadTokenizerRefuses(t *testing.T) {
 	good := string(must(sampleTokenizer(t).MarshalJSON()))
-	replace := func(old, new string) string {
-		require.Contains(t, good, old)
-		return strings.Replace(good, old, new, 1)
+	replace := func(part, by string) string {
+		require.Contains(t, good, part)
+		return strings.Replace(good, part, by, 1)
 	}
 	for _, c := range []struct{ name, data, want string }{
 		{"nothing", "", "unexpected end"},

@@ -125,7 +125,7 @@ func elements(shape []int) (int, error) {
 // toBF16 rounds to nearest, ties to even. A NaN stays a NaN.
 func toBF16(v float32) uint16 {
 	bits := math.Float32bits(v)
-	if v != v {
+	if math.IsNaN(float64(v)) {
 		return uint16(bits>>16) | 0x40
 	}
 	return uint16((bits + 0x7fff + bits>>16&1) >> 16)
