@@ -52,6 +52,8 @@ type Answer struct {
 	Model        string         `json:"model"`
 	FallbackFrom string         `json:"fallback_from,omitempty"` // the model that should have answered
 	Completion   llm.Completion `json:"completion"`
+	// LatencyMs is the turn's time in the workflow, so that a repeated request gets the same figure.
+	LatencyMs int64 `json:"latency_ms"`
 }
 
 const (
@@ -94,7 +96,8 @@ func answer(ctx workflow.Context, in TurnInput, history []llm.Message) (Answer, 
 			if i > 0 {
 				a.FallbackFrom = in.Route[0].Model
 			}
-			return a, record(ctx, a.Model, "ok", started)
+			a.LatencyMs = record(ctx, a.Model, "ok", started)
+			return a, nil
 		}
 		failure := activities.FromTemporal(err)
 		if failed == nil {
@@ -111,9 +114,7 @@ func answer(ctx workflow.Context, in TurnInput, history []llm.Message) (Answer, 
 	// Recorded on a context of its own: the turn's may be cancelled.
 	free, cancel := workflow.NewDisconnectedContext(ctx)
 	defer cancel()
-	if err := record(free, in.Route[0].Model, string(failed.Code), started); err != nil {
-		return Answer{}, err
-	}
+	record(free, in.Route[0].Model, string(failed.Code), started)
 	return Answer{}, activities.TurnFailure(failed, in.Nonce)
 }
 
@@ -158,10 +159,15 @@ func (in TurnInput) call(target Target, history []llm.Message) activities.Comple
 	}}
 }
 
-// record puts the turn's outcome into the search attributes, for the Web UI's filters.
-func record(ctx workflow.Context, model, outcome string, started time.Time) error {
-	return workflow.UpsertTypedSearchAttributes(ctx,
-		keyModel.ValueSet(model),
-		keyOutcome.ValueSet(outcome),
-		keyLatency.ValueSet(workflow.Now(ctx).Sub(started).Milliseconds()))
+// record puts the turn's outcome into the search attributes, for the Web UI's filters, and gives its
+// latency in milliseconds.
+func record(ctx workflow.Context, model, outcome string, started time.Time) int64 {
+	latency := workflow.Now(ctx).Sub(started).Milliseconds()
+	err := workflow.UpsertTypedSearchAttributes(ctx,
+		keyModel.ValueSet(model), keyOutcome.ValueSet(outcome), keyLatency.ValueSet(latency))
+	if err != nil {
+		// A turn is worth more than its label.
+		workflow.GetLogger(ctx).Error("search attributes not set", "error", err)
+	}
+	return latency
 }
