@@ -65,17 +65,30 @@ type CheckInput struct {
 	Model string `json:"model"`
 }
 
-// Check tells whether the model would answer now. It costs no tokens.
-func (a *Activities) Check(ctx context.Context, in CheckInput) (llm.Status, error) {
+// CheckOutput is what a check found. A model that would not answer is a finding, not a failure of
+// the check.
+type CheckOutput struct {
+	Status llm.Status `json:"status"`
+	Code   llm.Code   `json:"code,omitempty"`   // why the model would not answer; "" when it would
+	Reason string     `json:"reason,omitempty"` // the same in words
+}
+
+// Check tells whether the model would answer now. It costs no tokens and never fails.
+func (a *Activities) Check(ctx context.Context, in CheckInput) (CheckOutput, error) {
 	model, err := a.Models.Model(in.Model)
 	if err != nil {
-		return llm.Status{}, toTemporal(ctx, err, 0)
+		return unhealthy(err), nil
 	}
 	status, err := model.Check(ctx)
 	if err != nil {
-		return llm.Status{}, toTemporal(ctx, err, 0)
+		return unhealthy(err), nil
 	}
-	return status, nil
+	return CheckOutput{Status: status}, nil
+}
+
+func unhealthy(err error) CheckOutput {
+	e := asError(err)
+	return CheckOutput{Code: e.Code, Reason: e.Message}
 }
 
 // heartbeat reports from a ticker, before the first token too, until the returned function is called.

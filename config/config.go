@@ -183,22 +183,26 @@ func checkAddr(addr string) error {
 	return nil
 }
 
-// parseSplit reads "custom=80,gemini=20". Weights are relative: they need not add up to 100.
+// parseSplit reads "custom=80,gemini=20": percents that add up to 100.
 func parseSplit(text string) (map[string]int, error) {
 	if text == "" {
 		return nil, nil
 	}
-	split := map[string]int{}
+	split, sum := map[string]int{}, 0
 	for part := range strings.SplitSeq(text, ",") {
 		name, weight, found := strings.Cut(strings.TrimSpace(part), "=")
 		n, err := strconv.Atoi(weight)
-		if !found || name == "" || err != nil || n < 1 || n > 1000 {
-			return nil, fmt.Errorf("TELLER_SPLIT: %q is not model=weight with a weight from 1 to 1000", part)
+		if !found || name == "" || err != nil || n < 1 || n > 100 {
+			return nil, fmt.Errorf("TELLER_SPLIT: %q is not model=percent", part)
 		}
 		if _, twice := split[name]; twice {
 			return nil, fmt.Errorf("TELLER_SPLIT: %q stands there twice", name)
 		}
 		split[name] = n
+		sum += n
+	}
+	if sum != 100 {
+		return nil, fmt.Errorf("TELLER_SPLIT: the percents add up to %d, not 100", sum)
 	}
 	return split, nil
 }

@@ -53,7 +53,7 @@ func TestWrongValuesNameTheirVariable(t *testing.T) {
 		"TELLER_UI_ADDR":           "127.0.0.1:99999",
 		"MODEL_VERSION":            "gpt",
 		"TELLER_FALLBACKS":         "custom,gpt",
-		"TELLER_SPLIT":             "custom=0",
+		"TELLER_SPLIT":             "custom=80,gemini=10",
 		"TELLER_TURN_TIMEOUT":      "soon",
 		"TELLER_CONVERSATION_IDLE": "1ms",
 		"TELLER_MAX_MESSAGE_BYTES": "9999999",

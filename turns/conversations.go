@@ -12,14 +12,13 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
-	"teller/llm"
 	"teller/workflows"
 )
 
 // queryWithin bounds a read: a caller is told within 5 s that Temporal is down.
 const queryWithin = 4 * time.Second
 
-// Transcript gives what was said in a conversation. One that is not there is llm.NotFound.
+// Transcript gives what was said in a conversation. One that is not there is ErrNoConversation.
 func (c *Client) Transcript(ctx context.Context, conversationID string) (workflows.Transcript, error) {
 	ctx, cancel := context.WithTimeout(ctx, queryWithin)
 	defer cancel()
@@ -32,7 +31,7 @@ func (c *Client) Transcript(ctx context.Context, conversationID string) (workflo
 }
 
 // Erase ends a conversation and deletes what Temporal keeps of it, the runs before the present one
-// included. One that is not there is llm.NotFound.
+// included. One that is not there is ErrNoConversation.
 func (c *Client) Erase(ctx context.Context, conversationID string) error {
 	ctx, cancel := context.WithTimeout(ctx, queryWithin)
 	defer cancel()
@@ -76,7 +75,7 @@ func (c *Client) Erase(ctx context.Context, conversationID string) error {
 func conversationError(err error) error {
 	var notFound *serviceerror.NotFound
 	if errors.As(err, &notFound) {
-		return &llm.Error{Code: llm.NotFound, Message: "there is no such conversation", Cause: err}
+		return ErrNoConversation
 	}
 	return fromService(err)
 }

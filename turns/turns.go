@@ -42,8 +42,11 @@ func New(c client.Client, namespace string, idle time.Duration) *Client {
 	return &Client{temporal: c, namespace: namespace, idle: idle}
 }
 
-// ErrOtherRequest says that the turn's id belongs to a request with another body.
-var ErrOtherRequest = errors.New("the Idempotency-Key was used with another request")
+// What a caller got wrong about ids.
+var (
+	ErrOtherRequest   = errors.New("the Idempotency-Key was used with another request")
+	ErrNoConversation = errors.New("there is no such conversation")
+)
 
 // Ask submits a turn that stands alone and waits for its answer. A turn of the same id that is
 // running or was answered is joined, not run again. When ctx ends, the turn is cancelled unless

@@ -39,13 +39,12 @@ func Check(ctx workflow.Context, in CheckInput) ([]Health, error) {
 	}
 	found := make([]Health, len(in.Targets))
 	for i, check := range checks {
-		found[i].Model = in.Targets[i].Model
-		if err := check.Get(ctx, &found[i].Status); err != nil {
+		var out activities.CheckOutput
+		if err := check.Get(ctx, &out); err != nil {
 			failure := activities.FromTemporal(err)
-			found[i].Code, found[i].Reason = failure.Code, failure.Message
-			continue
+			out = activities.CheckOutput{Code: failure.Code, Reason: failure.Message}
 		}
-		found[i].Healthy = true
+		found[i] = Health{Model: in.Targets[i].Model, Status: out.Status, Healthy: out.Code == "", Code: out.Code, Reason: out.Reason}
 	}
 	return found, nil
 }

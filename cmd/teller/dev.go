@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"teller/config"
+	"teller/llm"
 )
 
 type devCmd struct {
@@ -52,11 +53,11 @@ func (d devCmd) Run(ctx context.Context) error {
 	return s.run(ctx, func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, readyWithin)
 		defer cancel()
-		active, err := awaitReady(ctx, cfg)
+		now, err := awaitReady(ctx, cfg)
 		if err != nil {
 			return err
 		}
-		welcome(cfg, active, time.Since(started))
+		welcome(cfg, now, time.Since(started))
 		return nil
 	})
 }
@@ -93,43 +94,57 @@ func childEnv(cfg config.Config) []string {
 	)
 }
 
-// awaitReady returns the active model's name once the Web UI answers and the API sees a healthy
-// model of ours, which it can only through Temporal and the GPU worker.
-func awaitReady(ctx context.Context, cfg config.Config) (active string, err error) {
+// state is what the welcome tells.
+type state struct {
+	active  string
+	trouble string // why the active model does not answer; "" when it does
+}
+
+// awaitReady returns once the Web UI answers and the API sees the workers: a turn could be taken.
+func awaitReady(ctx context.Context, cfg config.Config) (state, error) {
 	for {
-		if active, err = readyNow(ctx, cfg); err == nil {
-			return active, nil
+		now, err := readyNow(ctx, cfg)
+		if err == nil {
+			return now, nil
 		}
 		select {
 		case <-ctx.Done():
-			return "", fmt.Errorf("not ready after %s: %w", readyWithin, err)
+			return state{}, fmt.Errorf("not ready after %s: %w", readyWithin, err)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
 }
 
-func readyNow(ctx context.Context, cfg config.Config) (string, error) {
+func readyNow(ctx context.Context, cfg config.Config) (now state, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	api := "http://" + dialable(cfg.APIAddr)
 	for _, url := range []string{"http://" + dialable(cfg.UIAddr), api + "/readyz"} {
 		if err := getOK(ctx, url); err != nil {
-			return "", err
+			return now, err
 		}
 	}
 	var models struct {
 		Active string `json:"active_model"`
-		Models []struct{ Name, Queue, Health, Reason string }
-	}
-	if err := getJSON(ctx, api+"/models", &models); err != nil {
-		return "", err
-	}
-	for _, m := range models.Models {
-		if m.Name == "custom" && m.Health != "healthy" {
-			return "", fmt.Errorf("custom: %s", m.Reason)
+		Models []struct {
+			Name, Code, Reason string
+			Active             bool
 		}
 	}
-	return models.Active, nil
+	if err := getJSON(ctx, api+"/models", &models); err != nil {
+		return now, err
+	}
+	now.active = models.Active
+	for _, m := range models.Models {
+		// A model that lacks its key is none of our business here; a queue without its worker is.
+		if m.Code == string(llm.NoWorker) {
+			return now, fmt.Errorf("%s: %s", m.Name, m.Reason)
+		}
+		if m.Active {
+			now.trouble = m.Reason
+		}
+	}
+	return now, nil
 }
 
 func getJSON(ctx context.Context, url string, v any) error {
@@ -148,7 +163,7 @@ func getJSON(ctx context.Context, url string, v any) error {
 	return json.NewDecoder(resp.Body).Decode(v)
 }
 
-func welcome(cfg config.Config, active string, took time.Duration) {
+func welcome(cfg config.Config, now state, took time.Duration) {
 	api := "http://" + dialable(cfg.APIAddr)
 	fmt.Printf(`
 Teller is ready after %.1f s. The active model is %q.
@@ -162,5 +177,8 @@ Try:
 
   curl -s %s/api/v1/chat -H 'Content-Type: application/json' -d '{"message": "What is a bank?"}'
 
-`, took.Seconds(), active, api, dialable(cfg.UIAddr), dialable(cfg.TemporalAddr), cfg.DataDir, api)
+`, took.Seconds(), now.active, api, dialable(cfg.UIAddr), dialable(cfg.TemporalAddr), cfg.DataDir, api)
+	if now.trouble != "" {
+		fmt.Printf("%s does not answer now: %s\n\n", now.active, now.trouble)
+	}
 }

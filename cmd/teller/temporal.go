@@ -15,6 +15,7 @@ import (
 	"go.temporal.io/sdk/log"
 
 	"teller/config"
+	"teller/telemetry"
 )
 
 // dial makes a client of the Temporal server that the environment names (TEMPORAL_ADDRESS,
@@ -31,7 +32,7 @@ func dial(cfg config.Config, logger *slog.Logger) (client.Client, string, error)
 	if options.Namespace == "" {
 		options.Namespace = client.DefaultNamespace
 	}
-	options.Logger = log.NewStructuredLogger(logger)
+	options.Logger = log.NewStructuredLogger(telemetry.ForTemporal(logger))
 	c, err := client.NewLazyClient(options)
 	if err != nil {
 		return nil, "", fmt.Errorf("TEMPORAL_ADDRESS %s: %w", options.HostPort, err)

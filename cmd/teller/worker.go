@@ -61,7 +61,9 @@ func (w workerCmd) Run(ctx context.Context) error {
 	interrupted := make(chan any)
 	go func() { <-ctx.Done(); close(interrupted) }()
 	logger.Info("worker polling", "models", models.Names())
-	return run.Run(interrupted)
+	err = run.Run(interrupted)
+	logger.Info("worker stopped")
+	return err
 }
 
 // hosted gives the models that this worker calls: those of its task queue.
