@@ -90,8 +90,8 @@ func (s suite) failures(t *testing.T) {
 			c.script.Times = 1
 			sub.Provider.Script(c.script)
 			_, err := sub.Model.Complete(testContext(t), ask(prompt))
-			e := sub.requireError(t, err, c.codes...)
-			require.InDelta(t, c.retryAfter.Seconds(), e.RetryAfter.Seconds(), 2)
+			retryAfter := sub.requireError(t, err, c.codes...)
+			require.InDelta(t, c.retryAfter.Seconds(), retryAfter.Seconds(), 2)
 			require.Equal(t, 1, sub.Provider.Calls(), "retries are not the adapter's")
 
 			out, err := sub.Model.Complete(testContext(t), ask("What is a bank?"))

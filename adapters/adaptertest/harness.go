@@ -8,7 +8,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"log"
+	"log" //nolint:depguard // the suite looks at what the SDKs write there
 	"slices"
 	"sync"
 	"testing"
@@ -107,8 +107,8 @@ func testContext(t *testing.T) context.Context {
 }
 
 // requireError requires that err is an *llm.Error with one of the codes, that callers may see it, and
-// that the log may have it.
-func (s Subject) requireError(t *testing.T, err error, codes ...llm.Code) *llm.Error {
+// that the log may have it. It gives how long the provider asked to wait.
+func (s Subject) requireError(t *testing.T, err error, codes ...llm.Code) (retryAfter time.Duration) {
 	t.Helper()
 	require.Error(t, err)
 	var e *llm.Error
@@ -125,7 +125,7 @@ func (s Subject) requireError(t *testing.T, err error, codes ...llm.Code) *llm.E
 		require.NotContains(t, e.Message, s.Provider.Address(), "a message holds an address")
 		require.NotContains(t, e.Message, "http", "a message holds an address")
 	}
-	return e
+	return e.RetryAfter
 }
 
 // captureLog takes the standard logger's output until the test ends: it is where the SDKs log.

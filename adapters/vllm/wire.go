@@ -9,9 +9,8 @@ import (
 
 func wireRequest(id string, req llm.Request) openai.ChatCompletionRequest {
 	out := openai.ChatCompletionRequest{
-		Model: id,
-		// Not max_completion_tokens: max_tokens is what every server of this protocol knows.
-		MaxTokens: req.MaxTokens,
+		Model:     id,
+		MaxTokens: req.MaxTokens, //nolint:staticcheck // deprecated by OpenAI, but what every server of this protocol knows
 		LogProbs:  true,
 		Messages:  make([]openai.ChatCompletionMessage, 0, len(req.Messages)),
 	}

@@ -58,7 +58,7 @@ func parse(call *fakeserver.Request) error {
 		call.Messages = append(call.Messages, llm.Message{Role: role, Text: c.text()})
 	}
 	if len(in.Contents) == 0 {
-		return errors.New("GenerateContentRequest.contents: contents is not specified") //nolint:staticcheck // Google's own words
+		return errors.New("GenerateContentRequest.contents: contents is not specified")
 	}
 	return nil
 }

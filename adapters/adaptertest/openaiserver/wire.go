@@ -163,7 +163,7 @@ func failure(b fakeserver.Behaviour, call fakeserver.Request) (int, wireError) {
 	case fakeserver.Forbidden:
 		return http.StatusForbidden, wireError{Message: "Forbidden", Type: "PermissionDeniedError"}
 	case fakeserver.ModelNotFound:
-		return http.StatusNotFound, wireError{Message: fmt.Sprintf("The model `%s` does not exist.", call.Model), Type: "NotFoundError"}
+		return http.StatusNotFound, wireError{Message: "The model `" + call.Model + "` does not exist.", Type: "NotFoundError"}
 	case fakeserver.RateLimited:
 		return http.StatusTooManyRequests, wireError{Message: "Rate limit reached.", Type: "requests", Code: "rate_limit_exceeded"}
 	case fakeserver.InsufficientQuota:

@@ -86,9 +86,9 @@ func TestConfidence(t *testing.T) {
 }
 
 // exchange makes one call and gives what it failed with.
-func exchange(t *testing.T, ctx context.Context, client *http.Client, url string) (*Call, *llm.Error) {
+func exchange(t *testing.T, client *http.Client, url string) (*Call, *llm.Error) {
 	t.Helper()
-	ctx, call := Begin(ctx)
+	ctx, call := Begin(t.Context())
 	defer call.End()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader("{}"))
 	require.NoError(t, err)
@@ -96,7 +96,8 @@ func exchange(t *testing.T, ctx context.Context, client *http.Client, url string
 	if err == nil {
 		require.NoError(t, resp.Body.Close())
 	}
-	return call, call.Failure("the server", err)
+	failed := call.Failure("the server", err)
+	return call, failed
 }
 
 func TestTransportFailures(t *testing.T) {
@@ -139,7 +140,7 @@ func TestTransportFailures(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			url := c.url(t)
-			call, e := exchange(t, t.Context(), client, url)
+			call, e := exchange(t, client, url)
 			require.NotNil(t, e)
 			require.Equal(t, c.code, e.Code, "%v", e)
 			require.NotContains(t, e.Error(), "CANARY")
