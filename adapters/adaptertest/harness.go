@@ -8,7 +8,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"log" //nolint:depguard // the suite looks at what the SDKs write there
+	"log"
 	"slices"
 	"sync"
 	"testing"

@@ -9,8 +9,9 @@ import (
 
 func wireRequest(id string, req llm.Request) openai.ChatCompletionRequest {
 	out := openai.ChatCompletionRequest{
-		Model:     id,
-		MaxTokens: req.MaxTokens, //nolint:staticcheck // deprecated by OpenAI, but what every server of this protocol knows
+		Model: id,
+		// Deprecated by OpenAI for max_completion_tokens, but what every server of this protocol knows.
+		MaxTokens: req.MaxTokens,
 		LogProbs:  true,
 		Messages:  make([]openai.ChatCompletionMessage, 0, len(req.Messages)),
 	}
