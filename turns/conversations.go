@@ -7,6 +7,7 @@ import (
 	"time"
 
 	commonpb "go.temporal.io/api/common/v1"
+	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	workflowservice "go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
@@ -23,15 +24,23 @@ func (c *Client) Transcript(ctx context.Context, conversationID string) (workflo
 	ctx, cancel := context.WithTimeout(ctx, queryWithin)
 	defer cancel()
 	var t workflows.Transcript
-	value, err := c.temporal.QueryWorkflow(ctx, workflowID(conversationID), "", workflows.QueryTranscript)
-	if err != nil {
+	response, err := c.temporal.QueryWorkflowWithOptions(ctx, &client.QueryWorkflowWithOptionsRequest{
+		WorkflowID: workflowID(conversationID),
+		QueryType:  workflows.QueryTranscript,
+		// An erased conversation was terminated and is deleted a little later: it is gone at once.
+		QueryRejectCondition: enumspb.QUERY_REJECT_CONDITION_NOT_COMPLETED_CLEANLY,
+	})
+	switch {
+	case err != nil:
 		return t, conversationError(err)
+	case response.QueryRejected != nil:
+		return t, ErrNoConversation
 	}
-	return t, value.Get(&t)
+	return t, response.QueryResult.Get(&t)
 }
 
-// Erase ends a conversation and deletes what Temporal keeps of it, the runs before the present one
-// included. One that is not there is ErrNoConversation.
+// Erase ends a conversation, which is gone for its readers at once, and has Temporal delete what it
+// keeps of it, the runs before the present one included, which takes it up to a minute. One that is not there is ErrNoConversation.
 func (c *Client) Erase(ctx context.Context, conversationID string) error {
 	ctx, cancel := context.WithTimeout(ctx, queryWithin)
 	defer cancel()

@@ -1,0 +1,69 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"teller/transformer"
+	"teller/transformer/transformertest"
+)
+
+// modelState is a model as GET /models shows it.
+type modelState struct {
+	Name, Health, Device, Version, Reason string
+	Active                                bool
+}
+
+// activeModel asks GET /models.
+func activeModel(t *testing.T, api *apiProc) modelState {
+	t.Helper()
+	r := api.do(context.Background(), http.MethodGet, "/models", nil)
+	require.Equal(t, http.StatusOK, r.status, "%s", r.body)
+	var m struct{ Models []modelState }
+	require.NoError(t, json.Unmarshal(r.body, &m))
+	for _, model := range m.Models {
+		if model.Active {
+			return model
+		}
+	}
+	require.Fail(t, "no model is active")
+	return modelState{}
+}
+
+// cpuTime is what a process has used so far. It reads Linux's /proc.
+func cpuTime(t *testing.T, pid int) time.Duration {
+	t.Helper()
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	require.NoError(t, err)
+	// The name, in brackets, may hold spaces. After it, user and system time are fields 12 and 13,
+	// in hundredths of a second.
+	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	var ticks int
+	for _, field := range fields[11:13] {
+		n, err := strconv.Atoi(field)
+		require.NoError(t, err)
+		ticks += n
+	}
+	return time.Duration(ticks) * 10 * time.Millisecond
+}
+
+// slowModel makes a folder with random weights that take some seconds for a long reply: long enough to
+// be killed in.
+func slowModel(t *testing.T) string {
+	t.Helper()
+	cfg := transformertest.Config()
+	cfg.HiddenSize, cfg.IntermediateSize = 384, 768
+	cfg.NumAttentionHeads, cfg.NumKeyValueHeads, cfg.HeadDim = 6, 2, 64
+	cfg.MaxPositionEmbeddings = 4096
+	dir := t.TempDir()
+	require.NoError(t, transformer.SaveDir(dir, cfg, transformertest.Tensors(cfg, 7), transformertest.Tokenizer()))
+	return dir
+}
