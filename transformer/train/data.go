@@ -139,6 +139,13 @@ func (s *stream) load(epoch int) ([]Sample, error) {
 			account++
 		}
 	}
+	for wanted := int(s.options.Echoes * float64(len(examples))); account > 0 && wanted > 0; {
+		if e := s.corpus.Sample(rng, corpus.Train); e.Dialogue[0].Role == corpus.RoleSystem {
+			e.Dialogue = echo(rng, e.Dialogue[0])
+			examples = append(examples, e)
+			wanted--
+		}
+	}
 	rng.Shuffle(len(examples), func(i, j int) { examples[i], examples[j] = examples[j], examples[i] })
 	samples := make([]Sample, 0, len(examples))
 	for _, e := range examples {
@@ -156,6 +163,17 @@ func (s *stream) load(epoch int) ([]Sample, error) {
 		return nil, fmt.Errorf("train: the corpus has no training examples")
 	}
 	return samples, nil
+}
+
+// echo is a dialogue whose reply is its context, word for word. Copying a figure into an answer is the same skill on a few
+// tokens of each reply; from those alone a small model does not learn it in a few million tokens.
+func echo(rng *rand.Rand, context corpus.Message) []corpus.Message {
+	questions := []string{"What do you know about my account?", "Repeat the facts above.", "Read me everything you can see."}
+	return []corpus.Message{
+		context,
+		{Role: corpus.RoleUser, Text: questions[rng.IntN(len(questions))]},
+		{Role: corpus.RoleAssistant, Text: context.Text},
+	}
 }
 
 // validation makes batches of the held-out families, the same for each measurement.

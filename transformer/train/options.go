@@ -33,6 +33,7 @@ type Options struct {
 	PromptWeight float64 // weight of predicting the user's tokens, beside 1 for the reply's
 	Noise        float64 // share of questions that get typing mistakes and the like, 0 to 1
 	AccountShare float64 // least share of examples that ask about the caller's account, 0 to less than 1
+	Echoes       float64 // dialogues whose reply repeats the whole context, as a share of the others; see echo
 
 	ValidateEvery   int // steps between measurements of the validation loss; 0 is only at the end
 	CheckpointEvery int // steps between checkpoints; 0 is none
@@ -42,10 +43,10 @@ type Options struct {
 func Default() Options {
 	return Options{
 		Seed: 1, Duration: 12 * time.Minute,
-		Vocab: 2048, Hidden: 160, Intermediate: 416, Layers: 5, Heads: 5, KVHeads: 1, Window: 512,
-		BatchTokens: 2048, Rate: 3e-3, WarmUp: 50, WeightDecay: 0.1, Clip: 1, EMADecay: 0.99,
-		Smoothing: 0.05, PromptWeight: 0.1, Noise: 0.4, AccountShare: 0.4,
-		ValidateEvery: 100, CheckpointEvery: 100,
+		Vocab: 2048, Hidden: 160, Intermediate: 416, Layers: 5, Heads: 5, KVHeads: 5, Window: 512,
+		BatchTokens: 1024, Rate: 3e-3, WarmUp: 100, WeightDecay: 0.1, Clip: 1, EMADecay: 0.99,
+		Smoothing: 0.02, PromptWeight: 0.1, Noise: 0.4, AccountShare: 0.4, Echoes: 0.15,
+		ValidateEvery: 200, CheckpointEvery: 200,
 	}
 }
 
@@ -84,6 +85,7 @@ func (o Options) validate() error {
 		{"Smoothing", o.Smoothing, o.Smoothing >= 0 && o.Smoothing < 1, "0 to less than 1"},
 		{"PromptWeight", o.PromptWeight, o.PromptWeight >= 0, "at least 0"},
 		{"Noise", o.Noise, o.Noise >= 0 && o.Noise <= 1, "0 to 1"},
+		{"Echoes", o.Echoes, o.Echoes >= 0, "at least 0"},
 		{"AccountShare", o.AccountShare, o.AccountShare >= 0 && o.AccountShare < 1, "0 to less than 1"},
 	} {
 		if !f.ok {
