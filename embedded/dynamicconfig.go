@@ -14,6 +14,13 @@ import (
 //go:embed dynamicconfig.yaml
 var dynamicConfigYAML []byte
 
+// onOneMachine is what only the development server sets: it shares its machine with everything else. The server's own
+// limit for the workflows that it caches is a number of them (128000), however large each is.
+var onOneMachine = map[dynamicconfig.Key]any{
+	dynamicconfig.HistoryCacheSizeBasedLimit.Key():        true,
+	dynamicconfig.HistoryCacheHostLevelMaxSizeBytes.Key(): 64 << 20,
+}
+
 // fixedConfig serves settings that never change while the server runs.
 type fixedConfig dynamicconfig.ConfigValueMap
 
@@ -25,5 +32,9 @@ func loadDynamicConfig(contents []byte) (dynamicconfig.Client, error) {
 	if err := errors.Join(append(loaded.Errors, loaded.Warnings...)...); err != nil {
 		return nil, fmt.Errorf("dynamic configuration: %w", err)
 	}
-	return fixedConfig(loaded.Map), nil
+	values := loaded.Map
+	for setting, value := range onOneMachine {
+		values[setting] = []dynamicconfig.ConstrainedValue{{Value: value}}
+	}
+	return fixedConfig(values), nil
 }

@@ -138,15 +138,15 @@ func BenchmarkFloor(b *testing.B) {
 		callers int
 		turn    func() func(context.Context) error // makes one caller's turn
 	}{
-		{"start/eager_activity", 1, same(f.startAndWait(mainQueue))},
-		{"start/second_queue", 1, same(f.startAndWait(secondQueue))},
-		{"update/eager_activity", 1, func() func(context.Context) error { return f.update(mainQueue) }},
-		{"update/second_queue", 1, func() func(context.Context) error { return f.update(secondQueue) }},
+		{"start_eager_activity", 1, same(f.startAndWait(mainQueue))},
+		{"start_second_queue", 1, same(f.startAndWait(secondQueue))},
+		{"update_eager_activity", 1, func() func(context.Context) error { return f.update(mainQueue) }},
+		{"update_second_queue", 1, func() func(context.Context) error { return f.update(secondQueue) }},
 		{"update_with_start", 1, same(f.updateWithStart)},
-		{"start/8_callers", 8, same(f.startAndWait(mainQueue))},
-		{"start/32_callers", 32, same(f.startAndWait(mainQueue))},
-		{"update/8_callers", 8, func() func(context.Context) error { return f.update(mainQueue) }},
-		{"update/32_callers", 32, func() func(context.Context) error { return f.update(mainQueue) }},
+		{"start_8_callers", 8, same(f.startAndWait(mainQueue))},
+		{"start_32_callers", 32, same(f.startAndWait(mainQueue))},
+		{"update_8_callers", 8, func() func(context.Context) error { return f.update(mainQueue) }},
+		{"update_32_callers", 32, func() func(context.Context) error { return f.update(mainQueue) }},
 	} {
 		b.Run(c.name, func(b *testing.B) { measure(b, c.callers, c.turn) })
 	}

@@ -50,19 +50,12 @@ func ensureNamespace(ctx context.Context, cfg *config.SQL, name string, retentio
 	if err := sqlite.CreateNamespaces(cfg, created); err != nil {
 		return err
 	}
-	db, err := persistencesql.NewSQLDB(sqlplugin.DbKindUnknown, cfg, resolver.NewNoopResolver(),
-		serverlog.NewNoopLogger(), metrics.NoopMetricsHandler)
+	db, err := openStore(cfg)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = db.Close() }()
-	rows, err := db.SelectFromNamespace(ctx, sqlplugin.NamespaceFilter{Name: &name})
-	if err != nil {
-		return err
-	}
-	row := rows[0]
-	serializer := serialization.NewSerializer()
-	detail, err := serializer.NamespaceDetailFromBlob(persistence.NewDataBlob(row.Data, row.DataEncoding))
+	row, detail, err := readNamespace(ctx, db, name)
 	if err != nil {
 		return err
 	}
@@ -74,13 +67,28 @@ func ensureNamespace(ctx context.Context, cfg *config.SQL, name string, retentio
 	if proto.Equal(before, detail) {
 		return nil
 	}
-	blob, err := serializer.NamespaceDetailToBlob(detail)
+	blob, err := serialization.NewSerializer().NamespaceDetailToBlob(detail)
 	if err != nil {
 		return err
 	}
 	row.Data, row.DataEncoding = blob.Data, blob.EncodingType.String()
-	_, err = db.UpdateNamespace(ctx, &row)
+	_, err = db.UpdateNamespace(ctx, row)
 	return err
+}
+
+// openStore opens the database through the server's own store. All its users in a process share one connection.
+func openStore(cfg *config.SQL) (sqlplugin.DB, error) {
+	return persistencesql.NewSQLDB(sqlplugin.DbKindUnknown, cfg, resolver.NewNoopResolver(),
+		serverlog.NewNoopLogger(), metrics.NoopMetricsHandler)
+}
+
+func readNamespace(ctx context.Context, db sqlplugin.DB, name string) (*sqlplugin.NamespaceRow, *persistencespb.NamespaceDetail, error) {
+	rows, err := db.SelectFromNamespace(ctx, sqlplugin.NamespaceFilter{Name: &name})
+	if err != nil {
+		return nil, nil, err
+	}
+	detail, err := serialization.NewSerializer().NamespaceDetailFromBlob(persistence.NewDataBlob(rows[0].Data, rows[0].DataEncoding))
+	return &rows[0], detail, err
 }
 
 // addSearchAttributes gives each attribute that has none a column of its type. In a SQL store the columns are there
