@@ -70,13 +70,18 @@ func Handler(d Deps) http.Handler {
 	gin.SetMode(gin.ReleaseMode)
 	r := gin.New()
 	r.HandleMethodNotAllowed = true
+	// A redirect has no body in our shape, and few clients follow it with a POST.
+	r.RedirectTrailingSlash = false
 	// Forwarded-for headers are a caller's word until somebody configures a proxy.
 	_ = r.SetTrustedProxies(nil) // nil cannot fail
 	s := &server{Deps: d, health: newHealthCache(d.Turns)}
 	r.Use(s.observe, s.recover)
-	r.NoRoute(func(c *gin.Context) { writeError(c, notFound("there is no such route")) })
+	r.NoRoute(func(c *gin.Context) {
+		writeError(c, notFound("there is no such route; GET /openapi.yaml describes all of them"))
+	})
 	r.NoMethod(func(c *gin.Context) {
-		writeError(c, &problem{status: http.StatusMethodNotAllowed, kind: invalidRequestType, code: "method_not_allowed", message: "this route has no such method"})
+		writeError(c, &problem{status: http.StatusMethodNotAllowed, kind: invalidRequestType, code: "method_not_allowed",
+			message: "this route takes only " + c.Writer.Header().Get("Allow")})
 	})
 
 	r.POST("/api/v1/chat", s.chat)
@@ -112,12 +117,13 @@ func (s *server) observe(c *gin.Context) {
 	c.Set(requestIDKey, uuid.NewString())
 	c.Header("x-request-id", c.GetString(requestIDKey))
 	c.Next()
-	route := c.FullPath()
+	method, route := c.Request.Method, c.FullPath()
 	if route == "" {
-		route = "none"
+		// Any word can stand as a method: it must not make a metric of its own.
+		method, route = "none", "none"
 	}
-	s.Metrics.Request(c.Request.Method, route, strconv.Itoa(c.Writer.Status()), time.Since(started))
-	s.Log.Debug("request", "method", c.Request.Method, "route", route, "status", c.Writer.Status(),
+	s.Metrics.Request(method, route, strconv.Itoa(c.Writer.Status()), time.Since(started))
+	s.Log.Debug("request", "method", method, "route", route, "status", c.Writer.Status(),
 		"ms", time.Since(started).Milliseconds(), "request_id", c.GetString(requestIDKey))
 }
 

@@ -10,7 +10,6 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
 
-	"teller/activities"
 	"teller/turns"
 	"teller/workflows"
 )
@@ -108,9 +107,10 @@ func (s *server) chat(c *gin.Context) {
 		answer, err = s.Turns.Ask(c.Request.Context(), in, durable)
 	}
 	if err != nil {
-		s.Metrics.Turn(in.Route[0].Model, string(activities.FromTemporal(err).Code), false, time.Since(started))
+		p := problemOf(err)
+		s.Metrics.Turn(in.Route[0].Model, p.code, false, time.Since(started))
 		s.Log.Warn("turn failed", "turn", in.ID, "model", in.Route[0].Model, "error", err, "request_id", c.GetString(requestIDKey))
-		writeError(c, err)
+		writeError(c, p)
 		return
 	}
 	usage := answer.Completion.Usage
@@ -171,7 +171,7 @@ func (s *server) turn(req chatRequest, key string, timeout time.Duration) (workf
 	}
 	if len(in.Route) == 0 {
 		return in, &problem{status: http.StatusServiceUnavailable, kind: serverErrorType, code: "not_configured",
-			message: "no model of the route is configured"}
+			message: "no model of the route is configured here; POST /model/switch/{model_version} changes the route, GET /models lists the models"}
 	}
 	return in, nil
 }

@@ -34,7 +34,7 @@ func decode(c *gin.Context, v any) *problem {
 		var tooLarge *http.MaxBytesError
 		if errors.As(err, &tooLarge) {
 			return &problem{status: http.StatusRequestEntityTooLarge, kind: invalidRequestType, code: "body_too_large",
-				message: fmt.Sprintf("the body is over %d bytes", maxBodyBytes)}
+				message: fmt.Sprintf("the body is over %d bytes: send a shorter one", maxBodyBytes)}
 		}
 		return invalid("", "the body could not be read to its end")
 	}
@@ -49,35 +49,66 @@ func decode(c *gin.Context, v any) *problem {
 	case trimmed[0] != '{':
 		return invalid("", "the body must be a JSON object")
 	}
+	if halfCharacter(trimmed) {
+		return invalid("", `the body is not valid Unicode: a \u escape holds one half of a surrogate pair`)
+	}
 	decoder := json.NewDecoder(bytes.NewReader(trimmed))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(v); err != nil {
 		return jsonProblem(err)
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return invalid("", "the body holds more than one JSON object")
+		return invalid("", "the body must hold one JSON object and nothing after it")
 	}
 	return nil
 }
 
-var unknownField = regexp.MustCompile(`unknown field "([^"]{1,100})"`)
-
 func jsonProblem(err error) *problem {
 	var wrongType *json.UnmarshalTypeError
 	if errors.As(err, &wrongType) {
-		return invalid(wrongType.Field, fmt.Sprintf("%s: %s does not fit here; it must be %s", wrongType.Field, wrongType.Value, article(wrongType)))
+		return invalid(wrongType.Field, fmt.Sprintf("%s must be %s, not %s", wrongType.Field, article(wrongType), shortened(wrongType.Value)))
 	}
-	if m := unknownField.FindStringSubmatch(err.Error()); m != nil {
-		return invalid(m[1], fmt.Sprintf("there is no field %q", m[1]))
+	if quoted, unknown := strings.CutPrefix(err.Error(), "json: unknown field "); unknown {
+		name, err := strconv.Unquote(quoted)
+		if err != nil {
+			name = quoted
+		}
+		name = shortened(name)
+		return invalid(name, fmt.Sprintf("there is no field %q; GET /openapi.yaml lists those there are", name))
 	}
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return invalid("", "the JSON ends too early")
 	}
 	var syntax *json.SyntaxError
 	if errors.As(err, &syntax) {
-		return invalid("", fmt.Sprintf("the body is not JSON: error at byte %d", syntax.Offset))
+		return invalid("", fmt.Sprintf("the body is not JSON: %s, at byte %d", syntax, syntax.Offset))
 	}
 	return invalid("", "the body is not the JSON that this route takes")
+}
+
+// escapes finds each escape of a JSON text; its group holds one half of a surrogate pair that stands alone.
+var escapes = regexp.MustCompile(`\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(u[dD][89a-fA-F]..)|.)`)
+
+// halfCharacter tells whether a \u escape holds half a character. encoding/json puts U+FFFD in its
+// place, as it does with bytes that are not UTF-8.
+func halfCharacter(body []byte) bool {
+	if !bytes.Contains(body, []byte(`\ud`)) && !bytes.Contains(body, []byte(`\uD`)) {
+		return false
+	}
+	for _, match := range escapes.FindAllSubmatchIndex(body, -1) {
+		if match[2] >= 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// shortened keeps a message readable whatever stands in the body.
+func shortened(value string) string {
+	if len(value) > 40 {
+		return strings.ToValidUTF8(value[:40], "") + "..."
+	}
+	return value
 }
 
 func article(e *json.UnmarshalTypeError) string {
@@ -97,9 +128,9 @@ func article(e *json.UnmarshalTypeError) string {
 func checkText(param, text string, maxBytes int) *problem {
 	switch {
 	case len(text) > maxBytes:
-		return invalid(param, fmt.Sprintf("%s is over %d bytes", param, maxBytes))
+		return invalid(param, fmt.Sprintf("%s is %d bytes long and must be at most %d", param, len(text), maxBytes))
 	case strings.ContainsRune(text, 0):
-		return invalid(param, param+" holds a NUL character")
+		return invalid(param, param+" must not hold a NUL character")
 	}
 	return nil
 }
@@ -114,11 +145,16 @@ func checkConversationID(id string) *problem {
 	return nil
 }
 
-// idempotencyKey gives the caller's key, or "".
+// idempotencyKey gives the caller's key, or "" when the header is missing. An empty one is a defect of
+// the caller, who counts on it.
 func idempotencyKey(c *gin.Context) (string, *problem) {
-	key := c.GetHeader(idempotencyHeader)
-	if len(key) > 255 || strings.ContainsFunc(key, func(r rune) bool { return r > unicode.MaxASCII || !unicode.IsPrint(r) }) {
-		return "", invalid(idempotencyHeader, "the Idempotency-Key must be at most 255 printable ASCII characters")
+	keys := c.Request.Header.Values(idempotencyHeader)
+	if len(keys) == 0 {
+		return "", nil
+	}
+	key := keys[0]
+	if len(keys) > 1 || key == "" || len(key) > 255 || strings.ContainsFunc(key, func(r rune) bool { return r > unicode.MaxASCII || !unicode.IsPrint(r) }) {
+		return "", invalid(idempotencyHeader, "the Idempotency-Key must be one key of 1 to 255 printable ASCII characters")
 	}
 	return key, nil
 }

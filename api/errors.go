@@ -33,13 +33,14 @@ const (
 	serverErrorType    = "server_error"
 )
 
-// problem is an error that this package finds itself.
+// problem is an error as a caller is told it.
 type problem struct {
-	status  int
-	kind    string
-	code    string
-	param   string
-	message string
+	status     int
+	kind       string
+	code       string
+	param      string
+	message    string
+	retryAfter time.Duration // with 429 and 503; 0 when nobody named a time
 }
 
 func (p *problem) Error() string { return p.message }
@@ -75,25 +76,32 @@ func statusOf(code llm.Code) (status int, kind string) {
 // defaultRetryAfter is what a 429 or 503 says when nobody named a time.
 const defaultRetryAfter = 2 * time.Second
 
-// writeError writes err in the one shape. It writes messages that are safe to show and nothing else.
-func writeError(c *gin.Context, err error) {
-	if errors.Is(err, turns.ErrOtherRequest) {
-		err = &problem{status: http.StatusUnprocessableEntity, kind: invalidRequestType, code: "idempotency_key_reused", param: idempotencyHeader, message: err.Error()}
-	} else if errors.Is(err, turns.ErrNoConversation) {
-		err = notFound(err.Error())
-	}
+// problemOf says of any error what a caller may know: messages that are safe to show and nothing else.
+func problemOf(err error) *problem {
 	var p *problem
-	if !errors.As(err, &p) {
-		failure := activities.FromTemporal(err)
-		status, kind := statusOf(failure.Code)
-		p = &problem{status: status, kind: kind, code: string(failure.Code), message: failure.Message}
-		if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
-			after := failure.RetryAfter
-			if after <= 0 {
-				after = defaultRetryAfter
-			}
-			c.Header("Retry-After", strconv.Itoa(int(math.Ceil(after.Seconds()))))
+	switch {
+	case errors.As(err, &p):
+		return p
+	case errors.Is(err, turns.ErrOtherRequest):
+		return &problem{status: http.StatusUnprocessableEntity, kind: invalidRequestType, code: "idempotency_key_reused",
+			param: idempotencyHeader, message: turns.ErrOtherRequest.Error() + ": send a new key with a new request"}
+	case errors.Is(err, turns.ErrNoConversation):
+		return notFound(turns.ErrNoConversation.Error())
+	}
+	failure := activities.FromTemporal(err)
+	status, kind := statusOf(failure.Code)
+	return &problem{status: status, kind: kind, code: string(failure.Code), message: failure.Message, retryAfter: failure.RetryAfter}
+}
+
+// writeError writes err in the one shape.
+func writeError(c *gin.Context, err error) {
+	p := problemOf(err)
+	if p.status == http.StatusTooManyRequests || p.status == http.StatusServiceUnavailable {
+		after := p.retryAfter
+		if after <= 0 {
+			after = defaultRetryAfter
 		}
+		c.Header("Retry-After", strconv.Itoa(int(math.Ceil(after.Seconds()))))
 	}
 	detail := errorDetail{Message: p.message, Type: p.kind, Code: p.code}
 	if p.param != "" {

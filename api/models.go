@@ -1,12 +1,10 @@
 package api
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"strconv"
-	"sync"
-	"time"
+	"unicode/utf8"
 
 	"github.com/gin-gonic/gin"
 
@@ -45,7 +43,7 @@ func (s *server) models(c *gin.Context) {
 		return
 	}
 	route := s.Routes.Route()
-	out := modelsResponse{Active: route.Active, Fallbacks: route.Fallbacks, Split: route.Split}
+	out := modelsResponse{Active: route.Active, Fallbacks: route.Fallbacks, Split: route.Split, Models: make([]modelStatus, 0, len(s.Models))}
 	for i, m := range s.Models {
 		status := modelStatus{Name: m.Name, Kind: m.Kind, Queue: m.Queue, Active: m.Name == route.Active, Health: "unavailable",
 			Code: string(found[i].Code), Reason: found[i].Reason, Device: found[i].Status.Device, Version: found[i].Status.Version}
@@ -73,6 +71,10 @@ func (s *server) switchModel(c *gin.Context) {
 	if err != nil && p == nil {
 		p = invalid("force", "force must be true or false")
 	}
+	reason := c.Query("reason")
+	if p == nil {
+		p = checkReason(reason)
+	}
 	if p != nil {
 		writeError(c, p)
 		return
@@ -90,7 +92,7 @@ func (s *server) switchModel(c *gin.Context) {
 		}
 	}
 	route, err := s.Routes.SwitchRoute(c.Request.Context(), store.Change{
-		Actor: "api", Reason: c.Query("reason"), Edit: func(r *store.Route) error { shift(r, name, percent); return nil }})
+		Actor: "api", Reason: reason, Edit: func(r *store.Route) error { shift(r, name, percent); return nil }})
 	if err != nil {
 		s.Log.Error("route not switched", "model", name, "error", err)
 		writeError(c, &problem{status: http.StatusServiceUnavailable, kind: serverErrorType, code: "unavailable", message: "the store cannot be reached: nothing was switched"})
@@ -113,6 +115,16 @@ func shift(r *store.Route, name string, percent int) {
 	r.Split = map[string]int{name: percent, r.Active: 100 - percent}
 }
 
+const maxReasonBytes = 1000
+
+// checkReason refuses what a database cannot keep.
+func checkReason(reason string) *problem {
+	if !utf8.ValidString(reason) {
+		return invalid("reason", "reason must be valid UTF-8")
+	}
+	return checkText("reason", reason, maxReasonBytes)
+}
+
 func percentQuery(c *gin.Context) (int, *problem) {
 	text, given := c.GetQuery("percent")
 	if !given {
@@ -123,32 +135,4 @@ func percentQuery(c *gin.Context) (int, *problem) {
 		return 0, invalid("percent", "percent must be a whole number from 1 to 100")
 	}
 	return n, nil
-}
-
-// healthFor is how long a check of all models stands. People and dashboards ask often.
-const healthFor = 3 * time.Second
-
-// healthCache keeps the last check of all models and lets one check run at a time.
-type healthCache struct {
-	turns Turns
-
-	mu    sync.Mutex
-	at    time.Time
-	found []workflows.Health
-}
-
-func newHealthCache(turns Turns) *healthCache { return &healthCache{turns: turns} }
-
-func (h *healthCache) check(ctx context.Context, targets []workflows.Target) ([]workflows.Health, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if time.Since(h.at) < healthFor {
-		return h.found, nil
-	}
-	found, err := h.turns.Check(ctx, targets)
-	if err != nil {
-		return nil, err
-	}
-	h.at, h.found = time.Now(), found
-	return found, nil
 }

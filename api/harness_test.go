@@ -1,0 +1,334 @@
+package api_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"teller/api"
+	"teller/llm"
+	"teller/store"
+	"teller/telemetry"
+	"teller/workflows"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	turnTimeout     = 42 * time.Second
+	maxMessageBytes = 32768
+)
+
+// fixture is the whole API on a real socket, over fakes of what stands behind it.
+type fixture struct {
+	url    string
+	client *http.Client
+	turns  *fakeTurns
+	routes *fakeRoutes
+	store  *fakeStore
+	log    *lockedBuffer
+
+	mu    sync.Mutex
+	begun []context.Context // of the requests that the server has begun to answer
+}
+
+// start serves custom (active, transformer), qlora and gemini, with qlora and custom as fallbacks.
+func start(t testing.TB) *fixture {
+	t.Helper()
+	f := &fixture{
+		turns:  &fakeTurns{},
+		routes: &fakeRoutes{route: store.Route{Active: "custom", Fallbacks: []string{"qlora", "custom"}, Version: 1}},
+		store:  &fakeStore{},
+		log:    &lockedBuffer{},
+	}
+	handler := api.Handler(api.Deps{
+		Turns:  f.turns,
+		Routes: f.routes,
+		Store:  f.store,
+		Models: []api.Model{
+			{Name: "custom", Kind: "transformer", Queue: workflows.QueueGPU},
+			{Name: "qlora", Kind: "vllm", Queue: workflows.QueueMain},
+			{Name: "gemini", Kind: "gemini", Queue: workflows.QueueMain},
+		},
+		Metrics:         telemetry.NewMetrics(),
+		Log:             slog.New(slog.NewTextHandler(f.log, nil)),
+		TurnTimeout:     turnTimeout,
+		MaxMessageBytes: maxMessageBytes,
+	})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		f.mu.Lock()
+		f.begun = append(f.begun, r.Context())
+		f.mu.Unlock()
+		handler.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	f.url, f.client = server.URL, server.Client()
+	return f
+}
+
+// awaitBegun waits until the server has begun n requests in all, and gives the context of the first.
+func (f *fixture) awaitBegun(t *testing.T, n int) context.Context {
+	t.Helper()
+	var first context.Context
+	eventually(t, func() bool {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if len(f.begun) < n {
+			return false
+		}
+		first = f.begun[0]
+		return true
+	})
+	return first
+}
+
+func eventually(t *testing.T, condition func() bool) {
+	t.Helper()
+	require.Eventually(t, condition, 30*time.Second, time.Millisecond)
+}
+
+// reply is what a caller got.
+type reply struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// do sends a request, and holds the reply against the OpenAPI description. headers are names and values
+// in turn.
+func (f *fixture) do(t testing.TB, method, path, body string, headers ...string) reply {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, f.url+path, strings.NewReader(body))
+	require.NoError(t, err)
+	for i := 0; i < len(headers); i += 2 {
+		req.Header.Add(headers[i], headers[i+1])
+	}
+	resp, err := f.client.Do(req)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	got := reply{status: resp.StatusCode, header: resp.Header}
+	got.body, err = io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	requireDescribed(t, req, body, got)
+	return got
+}
+
+func (f *fixture) get(t testing.TB, path string) reply {
+	t.Helper()
+	return f.do(t, http.MethodGet, path, "")
+}
+
+// chat posts a body to the chat route as JSON.
+func (f *fixture) chat(t testing.TB, body string, headers ...string) reply {
+	t.Helper()
+	return f.do(t, http.MethodPost, "/api/v1/chat", body, append([]string{"Content-Type", "application/json"}, headers...)...)
+}
+
+// submit sends a chat that must be answered, and gives what arrived at the turns.
+func (f *fixture) submit(t testing.TB, body string, headers ...string) submission {
+	t.Helper()
+	got := f.chat(t, body, headers...)
+	require.Equal(t, http.StatusOK, got.status, "%s", got.body)
+	all := f.turns.submitted()
+	return all[len(all)-1]
+}
+
+// apiError is the one shape of every error.
+type apiError struct {
+	Message string
+	Type    string
+	Param   any // a string, or nil for null
+	Code    string
+}
+
+// requireError holds the reply against the exact shape, and gives the error.
+func (r reply) requireError(t testing.TB, status int, code string) apiError {
+	t.Helper()
+	require.Equal(t, status, r.status, "%s", r.body)
+	require.Equal(t, "application/json; charset=utf-8", r.header.Get("Content-Type"))
+	var all map[string]map[string]any
+	require.NoError(t, json.Unmarshal(r.body, &all), "%s", r.body)
+	require.Len(t, all, 1, "%s", r.body)
+	detail := all["error"]
+	require.Len(t, detail, 4, "%s", r.body)
+	require.Contains(t, detail, "param")
+	e := apiError{Param: detail["param"]}
+	e.Message, _ = detail["message"].(string)
+	e.Type, _ = detail["type"].(string)
+	e.Code, _ = detail["code"].(string)
+	require.NotEmpty(t, e.Message, "%s", r.body)
+	require.Less(t, len(e.Message), 500, "%s", r.body)
+	require.Equal(t, code, e.Code, "%s", r.body)
+	return e
+}
+
+// requireJSON holds the reply against a JSON text, member by member.
+func (r reply) requireJSON(t testing.TB, want string) {
+	t.Helper()
+	require.Equal(t, http.StatusOK, r.status, "%s", r.body)
+	require.JSONEq(t, want, string(r.body))
+}
+
+// submission is a turn as it arrived.
+type submission struct {
+	conversation string // "" for a turn that stands alone
+	in           workflows.TurnInput
+	durable      bool
+}
+
+// fakeTurns answers each turn with its route's first model, unless a test says otherwise.
+type fakeTurns struct {
+	answer     func(workflows.TurnInput) (workflows.Answer, error)
+	transcript func(id string) (workflows.Transcript, error)
+	erase      func(id string) error
+	check      func(context.Context, []workflows.Target) ([]workflows.Health, error)
+	ping       func() error
+
+	mu     sync.Mutex
+	turns  []submission
+	checks [][]workflows.Target
+}
+
+func (f *fakeTurns) submitted() []submission {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append([]submission(nil), f.turns...)
+}
+
+func (f *fakeTurns) checked() [][]workflows.Target {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append([][]workflows.Target(nil), f.checks...)
+}
+
+func (f *fakeTurns) Ask(_ context.Context, in workflows.TurnInput, durable bool) (workflows.Answer, error) {
+	return f.take(submission{in: in, durable: durable})
+}
+
+func (f *fakeTurns) Converse(_ context.Context, conversation string, in workflows.TurnInput, durable bool) (workflows.Answer, error) {
+	return f.take(submission{conversation, in, durable})
+}
+
+func (f *fakeTurns) take(s submission) (workflows.Answer, error) {
+	f.mu.Lock()
+	f.turns = append(f.turns, s)
+	f.mu.Unlock()
+	if f.answer != nil {
+		return f.answer(s.in)
+	}
+	return answered(s.in), nil
+}
+
+// answered is an ordinary answer by the first model of the route.
+func answered(in workflows.TurnInput) workflows.Answer {
+	confidence := 0.5
+	return workflows.Answer{TurnID: in.ID, Digest: in.Digest, Model: in.Route[0].Model, LatencyMs: 412, Completion: llm.Completion{
+		Text: "A bank keeps deposits safe.", FinishReason: llm.FinishStop, Served: "custom-5d41402a", Confidence: &confidence,
+		Usage: llm.Usage{PromptTokens: 11, CompletionTokens: 24},
+	}}
+}
+
+func (f *fakeTurns) Transcript(_ context.Context, id string) (workflows.Transcript, error) {
+	return f.transcript(id)
+}
+
+func (f *fakeTurns) Erase(_ context.Context, id string) error { return f.erase(id) }
+
+func (f *fakeTurns) Check(ctx context.Context, targets []workflows.Target) ([]workflows.Health, error) {
+	f.mu.Lock()
+	f.checks = append(f.checks, targets)
+	f.mu.Unlock()
+	if f.check != nil {
+		return f.check(ctx, targets)
+	}
+	return healthy(targets), nil
+}
+
+func healthy(targets []workflows.Target) []workflows.Health {
+	found := make([]workflows.Health, len(targets))
+	for i, target := range targets {
+		found[i] = workflows.Health{Model: target.Model, Healthy: true, Status: llm.Status{Device: "cpu", Version: "v-" + target.Model}}
+	}
+	return found
+}
+
+func (f *fakeTurns) Ping(context.Context) error {
+	if f.ping != nil {
+		return f.ping()
+	}
+	return nil
+}
+
+// fakeRoutes keeps the route in memory.
+type fakeRoutes struct {
+	failure error
+
+	mu      sync.Mutex
+	route   store.Route
+	changes []store.Change
+}
+
+func (f *fakeRoutes) Route() store.Route {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.route
+}
+
+func (f *fakeRoutes) set(r store.Route) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.route = r
+}
+
+func (f *fakeRoutes) changed() []store.Change {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append([]store.Change(nil), f.changes...)
+}
+
+func (f *fakeRoutes) SwitchRoute(_ context.Context, change store.Change) (store.Route, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.failure != nil {
+		return store.Route{}, f.failure
+	}
+	if err := change.Edit(&f.route); err != nil {
+		return store.Route{}, err
+	}
+	f.changes = append(f.changes, change)
+	f.route.Version++
+	return f.route, nil
+}
+
+type fakeStore struct{ failure error }
+
+func (f *fakeStore) Ping(context.Context) error { return f.failure }
+
+// lockedBuffer is a log that can be read while it is written.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
