@@ -97,13 +97,21 @@ $(tools): tools/go.mod tools/go.sum
 .PHONY: tools
 tools: $(tools) ## build what tools/go.mod pins into bin/tools: golangci-lint, workflowcheck, govulncheck, benchstat
 
-# golangci-lint would read the source of the whole Temporal server to lint embedded/: there, go vet and the formatters do.
-.PHONY: lint
-lint: $(tools) ## golangci-lint (with the layout's rules), workflowcheck, govulncheck
+.PHONY: lint lint-code lint-embedded lint-workflows lint-vulnerabilities
+lint: lint-code lint-embedded lint-workflows lint-vulnerabilities ## golangci-lint (holds the layout too), workflowcheck, govulncheck
+
+lint-code: $(tools)
 	@$(static) scripts/phase.sh 'golangci-lint' bin/tools/golangci-lint run ./...
+
+# golangci-lint would read the source of the whole Temporal server to lint embedded/; go vet and the formatters do there.
+lint-embedded: $(tools)
 	@scripts/phase.sh 'format of embedded' bin/tools/golangci-lint fmt --diff embedded
 	@scripts/phase.sh 'go vet of embedded' go vet -C embedded ./...
+
+lint-workflows: $(tools)
 	@$(static) scripts/phase.sh 'workflowcheck' bin/tools/workflowcheck ./...
+
+lint-vulnerabilities: $(tools)
 	@$(static) scripts/phase.sh 'govulncheck' scripts/govulncheck.sh
 
 .PHONY: fmt
