@@ -103,6 +103,14 @@ func FromTemporal(err error) *llm.Error {
 	return asError(err)
 }
 
+// WorkerLost tells whether a call failed because the worker that had taken it was gone and no other
+// came. It is known by the failure behind the timeout: a call that no worker ever took has none.
+func WorkerLost(err error) bool {
+	var timeout *temporal.TimeoutError
+	return errors.As(err, &timeout) && timeout.TimeoutType() == enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START &&
+		errors.Unwrap(timeout) != nil
+}
+
 func asError(err error) *llm.Error {
 	var e *llm.Error
 	if errors.As(err, &e) {

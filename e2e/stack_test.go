@@ -59,7 +59,6 @@ func newStack(t *testing.T) *stack {
 		"VLLM_BASE_URL":        vllm.URL(),
 		"MODEL_VERSION":        "qlora",
 		"TELLER_FALLBACKS":     "qlora",
-		"TELLER_LOG_LEVEL":     "info",
 		"TEMPORAL_CONFIG_FILE": os.DevNull,
 	}}
 	s.env["TEMPORAL_ADDRESS"] = s.env["TELLER_TEMPORAL_ADDR"]

@@ -121,6 +121,7 @@ func answer(ctx workflow.Context, in TurnInput, history []llm.Message) (Answer, 
 // complete runs one model's call. While other models stand behind it, it gets a share of the time
 // and few attempts; the last one is tried until the turn's time is over.
 func complete(ctx workflow.Context, in activities.CompleteInput, target Target, left time.Duration, last bool, out *llm.Completion) error {
+	deadline := workflow.Now(ctx).Add(left)
 	attempts := int32(attemptsUntilDeadline)
 	in.Patience = left
 	if !last {
@@ -128,22 +129,32 @@ func complete(ctx workflow.Context, in activities.CompleteInput, target Target, 
 		attempts = attemptsBeforeFallback
 		in.Patience = min(left, patienceBeforeFallback)
 	}
-	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		TaskQueue:              target.Queue,
-		ScheduleToStartTimeout: min(startWithin, left),
-		StartToCloseTimeout:    left,
-		ScheduleToCloseTimeout: left,
-		HeartbeatTimeout:       heartbeatWithin,
-		Summary:                target.Model,
-		Priority:               temporal.Priority{PriorityKey: PriorityChat},
-		RetryPolicy: &temporal.RetryPolicy{
-			InitialInterval:    250 * time.Millisecond,
-			BackoffCoefficient: 2,
-			MaximumInterval:    5 * time.Second,
-			MaximumAttempts:    attempts,
-		},
-	})
-	return workflow.ExecuteActivity(ctx, acts.Complete, in).Get(ctx, out)
+	call := func(startWithin, left time.Duration) error {
+		ctx := workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+			TaskQueue:              target.Queue,
+			ScheduleToStartTimeout: min(startWithin, left),
+			StartToCloseTimeout:    left,
+			ScheduleToCloseTimeout: left,
+			HeartbeatTimeout:       heartbeatWithin,
+			Summary:                target.Model,
+			Priority:               temporal.Priority{PriorityKey: PriorityChat},
+			RetryPolicy: &temporal.RetryPolicy{
+				InitialInterval:    250 * time.Millisecond,
+				BackoffCoefficient: 2,
+				MaximumInterval:    5 * time.Second,
+				MaximumAttempts:    attempts,
+			},
+		})
+		return workflow.ExecuteActivity(ctx, acts.Complete, in).Get(ctx, out)
+	}
+	err := call(startWithin, left)
+	if last && activities.WorkerLost(err) {
+		// The call was in a worker's hands: one was there, and is on its way back.
+		if left = deadline.Sub(workflow.Now(ctx)); left > 0 {
+			err = call(left, left)
+		}
+	}
+	return err
 }
 
 // call is the turn as a model sees it: context first, then what was said, then the message.
