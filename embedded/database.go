@@ -25,20 +25,36 @@ const busy = 5
 
 // prepareDatabase makes the file or checks the one that is there, and returns how the server is to open it.
 func prepareDatabase(ctx context.Context, s settings) (*config.SQL, error) {
-	if err := os.MkdirAll(s.dataDir, 0o700); err != nil {
+	cfg, err := upgradeFile(ctx, s)
+	if failure := new(sqlitedriver.Error); errors.As(err, &failure) && failure.Code()&0xff == busy {
+		return nil, fmt.Errorf("TELLER_DATA_DIR: %s is in use by another process; stop that one or set TELLER_DATA_DIR to another directory",
+			s.databasePath())
+	}
+	if err != nil {
 		return nil, fmt.Errorf("TELLER_DATA_DIR: %w", err)
+	}
+	if err := ensureNamespace(ctx, cfg, s.namespace, s.retention); err != nil {
+		return nil, fmt.Errorf("namespace %s in %s: %w", s.namespace, s.databasePath(), err)
+	}
+	return cfg, nil
+}
+
+// upgradeFile gives the file, which need not exist, the schema of this server version.
+func upgradeFile(ctx context.Context, s settings) (*config.SQL, error) {
+	if err := os.MkdirAll(s.dataDir, 0o700); err != nil {
+		return nil, err
 	}
 	path, err := filepath.Abs(s.databasePath())
 	if err != nil {
-		return nil, fmt.Errorf("TELLER_DATA_DIR: %w", err)
+		return nil, err
 	}
 	// What customers wrote is in this file: nobody else on the machine reads it. SQLite gives its -wal file the same mode.
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("TELLER_DATA_DIR: %w", err)
+		return nil, err
 	}
 	if err := file.Close(); err != nil {
-		return nil, fmt.Errorf("TELLER_DATA_DIR: %w", err)
+		return nil, err
 	}
 	cfg := &config.SQL{
 		PluginName:   sqlite.PluginName,
@@ -57,15 +73,8 @@ func prepareDatabase(ctx context.Context, s settings) (*config.SQL, error) {
 			"wal_autocheckpoint": "10000",
 		},
 	}
-	if err := upgradeSchema(ctx, cfg); err != nil {
-		if failure := new(sqlitedriver.Error); errors.As(err, &failure) && failure.Code()&0xff == busy {
-			return nil, fmt.Errorf("TELLER_DATA_DIR: %s is in use by another process; stop that one or set TELLER_DATA_DIR to another directory",
-				s.databasePath())
-		}
-		return nil, fmt.Errorf("TELLER_DATA_DIR: %s: %w", s.databasePath(), err)
-	}
-	if err := ensureNamespace(ctx, cfg, s.namespace, s.retention); err != nil {
-		return nil, fmt.Errorf("namespace %s in %s: %w", s.namespace, s.databasePath(), err)
+	if err := upgradeSchema(ctx, cfg.DatabaseName); err != nil {
+		return nil, fmt.Errorf("%s: %w", s.databasePath(), err)
 	}
 	return cfg, nil
 }
@@ -82,7 +91,7 @@ var referenceDatabase = config.SQL{
 // The library creates a schema but neither records its version in the file nor upgrades it. So the file is compared
 // with a schema fresh from the library: what is missing as a whole (tables, indexes, triggers) is created, which is all
 // that a new file needs and most of what versions add. A table that is there with other columns is refused.
-func upgradeSchema(ctx context.Context, cfg *config.SQL) error {
+func upgradeSchema(ctx context.Context, file string) error {
 	reference, err := persistencesql.NewSQLAdminDB(sqlplugin.DbKindUnknown, &referenceDatabase,
 		resolver.NewNoopResolver(), serverlog.NewNoopLogger(), metrics.NoopMetricsHandler)
 	if err != nil {
@@ -90,7 +99,7 @@ func upgradeSchema(ctx context.Context, cfg *config.SQL) error {
 	}
 	defer func() { _ = reference.Close() }()
 
-	pool, err := sql.Open("sqlite", "file:"+cfg.DatabaseName+"?mode=rw&_pragma=journal_mode(wal)")
+	pool, err := sql.Open("sqlite", "file:"+file+"?mode=rw&_pragma=journal_mode(wal)")
 	if err != nil {
 		return err
 	}
@@ -108,6 +117,9 @@ func upgradeSchema(ctx context.Context, cfg *config.SQL) error {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }()
+	if err := dropUnwanted(ctx, tx); err != nil {
+		return err
+	}
 	if err := createMissing(ctx, tx); err != nil {
 		return err
 	}
@@ -129,12 +141,31 @@ func upgradeSchema(ctx context.Context, cfg *config.SQL) error {
 	return tx.Commit()
 }
 
+// unwanted selects the schema's indexes that this server does without. The table that the Web UI lists and searches comes
+// with some sixty, one for each thing to sort by, and each turn changes all of them several times; all else waits
+// meanwhile for the one connection. Without them turns per second double, and a search reads the table, which here
+// holds a week's turns of one machine.
+const unwanted = `type = 'index' AND tbl_name = 'executions_visibility' AND sql IS NOT NULL AND name NOT IN ('default_idx', 'by_workflow_id')`
+
+func dropUnwanted(ctx context.Context, tx *sql.Tx) error {
+	names, err := queryStrings(ctx, tx, "SELECT name FROM main.sqlite_master WHERE "+unwanted)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if _, err := tx.ExecContext(ctx, `DROP INDEX main."`+name+`"`); err != nil {
+			return fmt.Errorf("drop %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
 // createMissing creates what the reference has and the file lacks. A table that it creates gets the rows that the
 // reference has in it.
 func createMissing(ctx context.Context, tx *sql.Tx) error {
 	// A virtual table brings its own shadow tables along, so it goes first; triggers go last, when their tables are there.
 	missing, err := queryStrings(ctx, tx, `SELECT name FROM reference.sqlite_master WHERE sql IS NOT NULL
-		AND name NOT IN (SELECT name FROM main.sqlite_master)
+		AND name NOT IN (SELECT name FROM main.sqlite_master) AND NOT (`+unwanted+`)
 		ORDER BY type = 'trigger', sql NOT LIKE 'CREATE VIRTUAL%', type = 'index', rowid`)
 	if err != nil {
 		return err

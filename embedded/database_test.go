@@ -49,10 +49,10 @@ func schemaOf(t *testing.T, s settings) map[string]string {
 	return all
 }
 
-func TestPrepareDatabase(t *testing.T) {
+func TestUpgradeFile(t *testing.T) {
 	ctx := context.Background()
 	prepare := func(s settings) error {
-		_, err := prepareDatabase(ctx, s)
+		_, err := upgradeFile(ctx, s)
 		return err
 	}
 	t.Run("a new file is for its owner only", func(t *testing.T) {
@@ -108,10 +108,14 @@ func TestPrepareDatabase(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "my notes, which are longer than a header", string(kept))
 	})
-	t.Run("a directory that cannot be made is named", func(t *testing.T) {
+	t.Run("indexes of a file from elsewhere that cost more than they give are dropped", func(t *testing.T) {
 		s := databaseSettings(t)
-		require.NoError(t, os.WriteFile(s.dataDir, nil, 0o600))
-		require.ErrorContains(t, prepare(s), "TELLER_DATA_DIR")
+		require.NoError(t, prepare(s))
+		before := schemaOf(t, s)
+		require.Contains(t, before, "default_idx")
+		edit(t, s, "CREATE INDEX by_status ON executions_visibility (namespace_id, status)")
+		require.NoError(t, prepare(s))
+		require.Equal(t, before, schemaOf(t, s))
 	})
 	t.Run("any directory name will do", func(t *testing.T) {
 		s := databaseSettings(t)
@@ -122,6 +126,13 @@ func TestPrepareDatabase(t *testing.T) {
 		require.NoError(t, err)
 		require.Positive(t, info.Size())
 	})
+}
+
+func TestPrepareDatabaseNamesItsVariable(t *testing.T) {
+	s := databaseSettings(t)
+	require.NoError(t, os.WriteFile(s.dataDir, nil, 0o600))
+	_, err := prepareDatabase(context.Background(), s)
+	require.ErrorContains(t, err, "TELLER_DATA_DIR")
 }
 
 func TestEnsureNamespace(t *testing.T) {
