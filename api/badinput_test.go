@@ -46,6 +46,9 @@ func TestABadBodyIsRefused(t *testing.T) {
 		{"unknown field", `{"message":"hello","stream":true}`, "stream", `there is no field "stream"`},
 		{"unknown field with odd characters", `{"message":"hello","a\"b\n":1}`, "a\"b\n", `there is no field "a\"b\n"`},
 		{"unknown field with a long name", `{"message":"hello","` + strings.Repeat("x", 200_000) + `":1}`, strings.Repeat("x", 40) + "...", "there is no field"},
+		{"field in capitals", `{"MESSAGE":"hello"}`, "MESSAGE", `there is no field "MESSAGE"`},
+		{"field without a name", `{"message":"hello","":1}`, noParam, `there is no field ""`},
+		{"field twice", `{"message":"hello","max_tokens":5,"message":"again"}`, "message", "message stands there twice"},
 
 		{"no message", `{}`, "message", "message is required"},
 		{"message null", `{"message":null}`, "message", "message is required"},

@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
@@ -53,12 +54,43 @@ func decode(c *gin.Context, v any) *problem {
 		return invalid("", `the body is not valid Unicode: a \u escape holds one half of a surrogate pair`)
 	}
 	decoder := json.NewDecoder(bytes.NewReader(trimmed))
-	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(v); err != nil {
 		return jsonProblem(err)
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return invalid("", "the body must hold one JSON object and nothing after it")
+	}
+	return checkNames(trimmed, v)
+}
+
+// checkNames refuses a field that v has no tag for and one that stands there twice. encoding/json takes a
+// name in another case, and the last of two.
+func checkNames(object []byte, v any) *problem {
+	known := map[string]bool{}
+	for _, field := range reflect.VisibleFields(reflect.TypeOf(v).Elem()) {
+		known[field.Tag.Get("json")] = true
+	}
+	seen := map[string]bool{}
+	decoder := json.NewDecoder(bytes.NewReader(object))
+	_, err := decoder.Token() // the brace
+	for err == nil && decoder.More() {
+		var token json.Token
+		if token, err = decoder.Token(); err != nil {
+			break
+		}
+		name, _ := token.(string)
+		switch shown := shortened(name); {
+		case !known[name]:
+			return invalid(shown, fmt.Sprintf("there is no field %q; GET /openapi.yaml lists those there are", shown))
+		case seen[name]:
+			return invalid(shown, shown+" stands there twice")
+		}
+		seen[name] = true
+		var value json.RawMessage
+		err = decoder.Decode(&value)
+	}
+	if err != nil {
+		return jsonProblem(err)
 	}
 	return nil
 }
@@ -67,14 +99,6 @@ func jsonProblem(err error) *problem {
 	var wrongType *json.UnmarshalTypeError
 	if errors.As(err, &wrongType) {
 		return invalid(wrongType.Field, fmt.Sprintf("%s must be %s, not %s", wrongType.Field, article(wrongType), shortened(wrongType.Value)))
-	}
-	if quoted, unknown := strings.CutPrefix(err.Error(), "json: unknown field "); unknown {
-		name, err := strconv.Unquote(quoted)
-		if err != nil {
-			name = quoted
-		}
-		name = shortened(name)
-		return invalid(name, fmt.Sprintf("there is no field %q; GET /openapi.yaml lists those there are", name))
 	}
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return invalid("", "the JSON ends too early")

@@ -1,0 +1,4 @@
+package api
+
+// Plan is plan, for the statistics of its draws.
+var Plan = plan
