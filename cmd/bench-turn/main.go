@@ -1,0 +1,64 @@
+// Command bench-turn measures what the gateway adds to a turn: real processes, a model that answers
+// at once, and beside it the floor, a bare workflow with one bare activity, on the same Temporal server
+// in the same run. `make bench-turn` runs it.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+
+	"github.com/alecthomas/kong"
+)
+
+type cli struct {
+	Turns   int    `default:"300" help:"Turns in each measurement."`
+	Rounds  int    `default:"5" help:"Measurements of each kind; they take turns, so that a busy machine is busy for all."`
+	Callers []int  `default:"1,8,32" help:"How many callers at once."`
+	Soak    int    `help:"Instead: run this many turns and print the memory of each process on the way."`
+	Bin     string `default:"bin" help:"The folder with teller and teller-temporal."`
+
+	FloorWorker string `hidden:"" help:"Be the floor's activity worker on the Temporal server at this address."`
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	var c cli
+	kong.Parse(&c, kong.Name("bench-turn"), kong.Description("What the gateway adds to a turn, beside the floor of the same Temporal server."))
+	if err := c.run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "bench-turn:", err)
+		os.Exit(1)
+	}
+}
+
+func (c cli) run(ctx context.Context) error {
+	if c.FloorWorker != "" {
+		return serveFloor(ctx, c.FloorWorker)
+	}
+	dir, err := os.MkdirTemp("", "bench-turn")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	bin, err := filepath.Abs(c.Bin)
+	if err != nil {
+		return err
+	}
+	g, err := startGateway(ctx, bin, dir)
+	if err != nil {
+		return err
+	}
+	defer g.stop()
+	if c.Soak > 0 {
+		return soak(ctx, g, c.Soak)
+	}
+	f, err := startFloor(ctx, g)
+	if err != nil {
+		return err
+	}
+	defer f.stop()
+	return compare(ctx, g, f, c)
+}

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"sort"
+	"sync"
+	"sync/atomic"
+	"text/tabwriter"
+	"time"
+)
+
+// stalledAfter is what a turn shows when a long poll sleeps through the workflow's end: the server's
+// shortened long poll takes 1 s.
+const stalledAfter = 900 * time.Millisecond
+
+// result is one measurement.
+type result struct {
+	latencies []time.Duration // sorted
+	took      time.Duration
+}
+
+func (r result) percentile(p float64) float64 {
+	i := min(int(p*float64(len(r.latencies))), len(r.latencies)-1)
+	return r.latencies[i].Seconds() * 1000
+}
+
+func (r result) rate() float64 { return float64(len(r.latencies)) / r.took.Seconds() }
+
+func (r result) stalls() (n int) {
+	for _, l := range r.latencies {
+		if l > stalledAfter {
+			n++
+		}
+	}
+	return n
+}
+
+// measure runs the turns from the callers and times each.
+func measure(ctx context.Context, turns, callers int, turn func(ctx context.Context, caller int) error) (result, error) {
+	perCaller := make([][]time.Duration, callers)
+	var next atomic.Int64
+	var failed error
+	var once sync.Once
+	var wg sync.WaitGroup
+	started := time.Now()
+	for caller := range callers {
+		wg.Go(func() {
+			for next.Add(1) <= int64(turns) {
+				begun := time.Now()
+				if err := turn(ctx, caller); err != nil {
+					once.Do(func() { failed = err })
+					return
+				}
+				perCaller[caller] = append(perCaller[caller], time.Since(begun))
+			}
+		})
+	}
+	wg.Wait()
+	r := result{took: time.Since(started), latencies: slices.Concat(perCaller...)}
+	slices.Sort(r.latencies)
+	return r, failed
+}
+
+// kinds are the measurements, in the order in which they take turns.
+var kinds = []string{"floor chat", "teller chat", "floor conversation", "teller conversation"}
+
+func compare(ctx context.Context, g *gateway, f *floor, c cli) error {
+	fmt.Printf("%d turns in each of %d rounds; medians over the rounds, in ms\n\n", c.Turns, c.Rounds)
+	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(table, "callers\twhat\tp50\tp99\tmax\tturns/s\tp50/floor\tstalls\t")
+	for _, callers := range c.Callers {
+		results := map[string][]result{}
+		for round := range c.Rounds + 1 {
+			for _, kind := range kinds {
+				fmt.Fprintf(os.Stderr, "\r%d callers, round %d of %d, %-20s", callers, round, c.Rounds, kind)
+				r, err := one(ctx, g, f, kind, fmt.Sprintf("%d-%d", callers, round), c.Turns, callers)
+				if err != nil {
+					return fmt.Errorf("%s: %w", kind, err)
+				}
+				if round > 0 { // the first warms up
+					results[kind] = append(results[kind], r)
+				}
+			}
+		}
+		fmt.Fprintf(os.Stderr, "\r%60s\r", "")
+		for i, kind := range kinds {
+			rs := results[kind]
+			ratio := ""
+			if i%2 == 1 {
+				ratio = fmt.Sprintf("%.2f", medianRatio(rs, results[kinds[i-1]]))
+			}
+			stalls := 0
+			for _, r := range rs {
+				stalls += r.stalls()
+			}
+			fmt.Fprintf(table, "%d\t%s\t%.1f\t%.1f\t%.1f\t%.0f\t%s\t%d\t\n", callers, kind,
+				median(rs, func(r result) float64 { return r.percentile(.5) }),
+				median(rs, func(r result) float64 { return r.percentile(.99) }),
+				median(rs, func(r result) float64 { return r.percentile(1) }),
+				median(rs, result.rate), ratio, stalls)
+		}
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	fmt.Println("\nresident memory, MB")
+	printMemory(g)
+	return nil
+}
+
+func one(ctx context.Context, g *gateway, f *floor, kind, run string, turns, callers int) (result, error) {
+	id := func(caller int) string { return fmt.Sprintf("%s-%d", run, caller) }
+	switch kind {
+	case "floor chat":
+		return measure(ctx, turns, callers, func(ctx context.Context, _ int) error { return f.chat(ctx, "") })
+	case "teller chat":
+		return measure(ctx, turns, callers, func(ctx context.Context, _ int) error { return g.chat(ctx, "") })
+	case "floor conversation":
+		for caller := range callers {
+			if err := f.open(ctx, id(caller)); err != nil {
+				return result{}, err
+			}
+		}
+		return measure(ctx, turns, callers, func(ctx context.Context, caller int) error { return f.chat(ctx, id(caller)) })
+	default:
+		return measure(ctx, turns, callers, func(ctx context.Context, caller int) error { return g.chat(ctx, id(caller)) })
+	}
+}
+
+func median(rs []result, of func(result) float64) float64 {
+	values := make([]float64, len(rs))
+	for i, r := range rs {
+		values[i] = of(r)
+	}
+	sort.Float64s(values)
+	return values[len(values)/2]
+}
+
+// medianRatio compares round by round: what slows the machine slows both.
+func medianRatio(rs, floors []result) float64 {
+	ratios := make([]float64, len(rs))
+	for i := range rs {
+		ratios[i] = rs[i].percentile(.5) / floors[i].percentile(.5)
+	}
+	sort.Float64s(ratios)
+	return ratios[len(ratios)/2]
+}
+
+// soak runs turns alone and in conversations, and prints what the processes hold on the way.
+func soak(ctx context.Context, g *gateway, turns int) error {
+	const steps, callers = 10, 16
+	fmt.Println("resident memory, MB, before the first turn")
+	printMemory(g)
+	for step := 1; step <= steps; step++ {
+		r, err := measure(ctx, turns/steps, callers, func(ctx context.Context, caller int) error {
+			conversation := ""
+			if caller%2 == 1 {
+				conversation = fmt.Sprintf("soak-%d-%d", step, caller)
+			}
+			return g.chat(ctx, conversation)
+		})
+		if err != nil {
+			return err
+		}
+		fmt.Printf("after %d turns (%.0f turns/s, slowest %.0f ms, %d stalls)\n", step*turns/steps, r.rate(), r.percentile(1), r.stalls())
+		printMemory(g)
+	}
+	return nil
+}
+
+func printMemory(g *gateway) {
+	held := g.memory()
+	for _, name := range []string{"api", "worker", "gpu-worker", "temporal"} {
+		fmt.Printf("  %-11s %6.1f\n", name, held[name])
+	}
+}
