@@ -46,9 +46,7 @@ type stack struct {
 // test, with s.start.
 func newStack(t *testing.T) *stack {
 	t.Helper()
-	if os.Getenv(tellerVariable) == "" || os.Getenv(temporalVariable) == "" {
-		t.Skipf("%s and %s are not set: run 'make test'", tellerVariable, temporalVariable)
-	}
+	requireBinaries(t)
 	vllm, err := openaiserver.Start("127.0.0.1:0", "banking")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = vllm.Close() })
@@ -64,6 +62,13 @@ func newStack(t *testing.T) *stack {
 	s.env["TEMPORAL_ADDRESS"] = s.env["TELLER_TEMPORAL_ADDR"]
 	s.startTemporal()
 	return s
+}
+
+func requireBinaries(t *testing.T) {
+	t.Helper()
+	if os.Getenv(tellerVariable) == "" || os.Getenv(temporalVariable) == "" {
+		t.Skipf("%s and %s are not set: run 'make test'", tellerVariable, temporalVariable)
+	}
 }
 
 func (s *stack) startTemporal() {
