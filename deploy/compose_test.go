@@ -84,7 +84,7 @@ func TestOnlyTheAPIAndTheUIArePublished(t *testing.T) {
 
 func TestDataNetworkHasNoWayOut(t *testing.T) {
 	project := load(t, "*")
-	require.True(t, bool(project.Networks["data"].Internal))
+	require.True(t, project.Networks["data"].Internal)
 	for _, name := range []string{"postgres", "temporal", "temporal-schema", "temporal-namespace", "custom-worker", "gpu-worker"} {
 		require.Equal(t, []string{"data"}, slices.Sorted(maps.Keys(project.Services[name].Networks)), name)
 	}

@@ -24,17 +24,17 @@ type cli struct {
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
 	var c cli
 	kong.Parse(&c, kong.Name("bench-turn"), kong.Description("What the gateway adds to a turn, beside the floor of the same Temporal server."))
-	if err := c.run(ctx); err != nil {
+	if err := c.run(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench-turn:", err)
 		os.Exit(1)
 	}
 }
 
-func (c cli) run(ctx context.Context) error {
+func (c cli) run() error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
 	if c.FloorWorker != "" {
 		return serveFloor(ctx, c.FloorWorker)
 	}

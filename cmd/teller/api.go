@@ -38,7 +38,7 @@ func (apiCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }() // all writes are committed
 	if _, err := rows.Start(ctx, cfg.ModelVersion, store.Route{Fallbacks: cfg.Fallbacks, Split: cfg.Split}); err != nil {
 		return err
 	}

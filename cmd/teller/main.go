@@ -17,9 +17,12 @@ import (
 )
 
 type cli struct {
+	Version kong.VersionFlag `help:"Print the version and exit."`
+
 	Dev    devCmd    `cmd:"" help:"Start everything on this machine: an embedded Temporal server with its Web UI, the API and both workers. This is what 'make run' does."`
 	API    apiCmd    `cmd:"" name:"api" help:"Serve the HTTP API against the Temporal server at TEMPORAL_ADDRESS."`
 	Worker workerCmd `cmd:"" help:"Run a worker: workflows and calls to models across the network, or with --gpu our own transformer."`
+	Train  trainCmd  `cmd:"" help:"Train the custom transformer from the corpus: tokenizer, weights, loss curve."`
 	Health healthCmd `cmd:"" help:"Ask the API at TELLER_API_ADDR whether it is ready; exit 1 when it is not."`
 }
 
@@ -28,16 +31,24 @@ const description = `Teller answers bank customers with language models and lose
 Settings are environment variables, read from .env too; .env.example lists them.
 'make run' starts everything; the README shows the first calls.`
 
+// version is set by the build.
+var version = "development"
+
 func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "teller:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var c cli
 	k := kong.Parse(&c, kong.Name("teller"), kong.Description(description), kong.UsageOnError(),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}), kong.BindTo(ctx, (*context.Context)(nil)))
-	if err := k.Run(); err != nil {
-		fmt.Fprintln(os.Stderr, "teller:", err)
-		os.Exit(1)
-	}
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}), kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Vars(trainVars()), kong.Vars{"version": version})
+	return k.Run()
 }
 
 // setup reads the configuration and makes the log of one process.
