@@ -80,7 +80,7 @@ BENCH ?= .
 bench: ## run the benchmarks whose names match BENCH (all); bin/tools/benchstat compares two outputs
 	go test -run='^$$' -bench='$(BENCH)' -benchmem ./...
 bench-turn: build ## what the gateway adds to a turn, beside the floor of the same server
-	@go run ./cmd/bench-turn $(ARGS)
+	@$(static) go run ./cmd/bench-turn $(ARGS)
 bench-floor: bin/teller-temporal ## the embedded Temporal server alone, with nothing of Teller's on it
 	$(binaries) go test -C embedded -run='^$$' -bench='$(BENCH)'
 
