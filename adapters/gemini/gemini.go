@@ -28,6 +28,9 @@ const (
 type Model struct {
 	http *http.Client
 	sdk  sdk
+	id   string // the model id that is asked for
+
+	rerouting rerouting
 	// unusable is why the configuration reaches no model; nil when it does.
 	unusable *llm.Error
 }
@@ -60,6 +63,7 @@ func newModel(cfg config.Model, newClient func(http.Header) *http.Client) *Model
 		return m
 	}
 	id := strings.TrimPrefix(cfg.Model, "models/")
+	m.id = id
 	var err error
 	switch cfg.SDK {
 	case "", config.SDKGenAI:
@@ -126,7 +130,9 @@ func (m *Model) Complete(ctx context.Context, req llm.Request) (llm.Completion, 
 	if failed := failure(call, err); failed != nil {
 		return llm.Completion{}, failed
 	}
-	return completion(call, got)
+	out, err := completion(call, got)
+	m.rerouting.warn(m.id, out.Served)
+	return out, err
 }
 
 // Check asks for the model's description, which costs no token.

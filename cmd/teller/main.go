@@ -57,5 +57,7 @@ func setup(process string) (config.Config, *slog.Logger, error) {
 	if err != nil {
 		return cfg, nil, err
 	}
-	return cfg, telemetry.NewLogger(os.Stderr, cfg.LogLevel, cfg.LogFormat).With("process", process), nil
+	logger := telemetry.NewLogger(os.Stderr, cfg.LogLevel, cfg.LogFormat).With("process", process)
+	slog.SetDefault(logger)
+	return cfg, logger, nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -31,6 +32,10 @@ func (w workerCmd) Run(ctx context.Context) error {
 	models, err := adapters.New(w.hosted(cfg.Models))
 	if err != nil {
 		return err
+	}
+	defer func() { _ = models.Close() }()
+	if w.GPU {
+		loadWeights(models, logger)
 	}
 	temporal, namespace, err := dial(cfg, logger)
 	if err != nil {
@@ -64,6 +69,16 @@ func (w workerCmd) Run(ctx context.Context) error {
 	err = run.Run(interrupted)
 	logger.Info("worker stopped")
 	return err
+}
+
+// loadWeights loads them before the first turn needs them. A model that cannot load is listed as
+// unavailable, with the reason; the others are served.
+func loadWeights(models *adapters.Registry, logger *slog.Logger) {
+	for _, name := range models.Names() {
+		if _, err := models.Model(name); err != nil {
+			logger.Error("model not loaded", "model", name, "error", err)
+		}
+	}
 }
 
 // hosted gives the models that this worker calls: those of its task queue.
