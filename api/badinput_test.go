@@ -21,6 +21,7 @@ func TestABadBodyIsRefused(t *testing.T) {
 	}{
 		{"empty", "", noParam, "the body is empty: send a JSON object"},
 		{"white space", " \r\n\t", noParam, "the body is empty: send a JSON object"},
+		{"white space that is none of JSON's", "\f\u00a0", noParam, "must be a JSON object"},
 		{"null", "null", noParam, "must be a JSON object"},
 		{"array", `[{"message":"hello"}]`, noParam, "must be a JSON object"},
 		{"string", `"hello"`, noParam, "must be a JSON object"},

@@ -43,24 +43,24 @@ func decode(c *gin.Context, v any) *problem {
 	if !utf8.Valid(body) {
 		return invalid("", "the body is not valid UTF-8")
 	}
-	trimmed := bytes.TrimSpace(body)
+	trimmed := bytes.Trim(body, " \t\r\n") // what JSON calls white space
 	switch {
 	case len(trimmed) == 0:
 		return invalid("", "the body is empty: send a JSON object")
 	case trimmed[0] != '{':
 		return invalid("", "the body must be a JSON object")
 	}
-	if halfCharacter(trimmed) {
+	if halfCharacter(body) {
 		return invalid("", `the body is not valid Unicode: a \u escape holds one half of a surrogate pair`)
 	}
-	decoder := json.NewDecoder(bytes.NewReader(trimmed))
+	decoder := json.NewDecoder(bytes.NewReader(body))
 	if err := decoder.Decode(v); err != nil {
 		return jsonProblem(err)
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return invalid("", "the body must hold one JSON object and nothing after it")
 	}
-	return checkNames(trimmed, v)
+	return checkNames(body, v)
 }
 
 // checkNames refuses a field that v has no tag for and one that stands there twice. encoding/json takes a

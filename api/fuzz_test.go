@@ -16,16 +16,15 @@ func FuzzChatBody(f *testing.F) {
 		``, `null`, `{}`, `[]`, `{"message":"hello"}`, `{"message":"\ud83c\udfe6"}`, `{"message":"\ud83c"}`, "{\"message\":\"\xff\"}",
 		`{"message":"hello","conversation_id":"chat-1","context":"c","model":"qlora","max_tokens":5,"temperature":0.5}`,
 		`{"message":"hello","max_tokens":1e2}`, `{"message":"hello","temperature":-0}`, `{"message":"a","message":"b"}`,
-		`{"MESSAGE":"hello"}`, `{"message":"hello"} `, `{"message":"hello"},`, `{"message":"` + strings.Repeat(" ", 300) + `"}`,
+		`{"MESSAGE":"hello"}`, "\f{\"message\":\"hello\"}", `{"message":"hello"} `, `{"message":"hello"},`, `{"message":"` + strings.Repeat(" ", 300) + `"}`,
 		strings.Repeat(`{"context":`, 300),
 	} {
 		f.Add([]byte(body))
 	}
-	api := start(f)
+	server := start(f)
 	f.Fuzz(func(t *testing.T, body []byte) {
-		before := len(api.turns.submitted())
-		got := api.chat(t, string(body)) // holds the reply against the description
-		turns := api.turns.submitted()[before:]
+		got := server.chat(t, string(body)) // holds the reply against the description
+		turns := server.turns.drain()
 		if got.status == http.StatusOK {
 			require.Len(t, turns, 1)
 			in := turns[0].in

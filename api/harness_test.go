@@ -206,6 +206,15 @@ func (f *fakeTurns) submitted() []submission {
 	return append([]submission(nil), f.turns...)
 }
 
+// drain gives what was submitted since it was last called.
+func (f *fakeTurns) drain() []submission {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	turns := f.turns
+	f.turns = nil
+	return turns
+}
+
 func (f *fakeTurns) checked() [][]workflows.Target {
 	f.mu.Lock()
 	defer f.mu.Unlock()

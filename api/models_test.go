@@ -80,7 +80,10 @@ func TestACheckOutlivesItsFirstCaller(t *testing.T) {
 	}()
 	eventually(t, func() bool { return len(f.turns.checked()) == 1 })
 	second := make(chan int, 1)
-	go func() { second <- f.get(t, "/models").status }()
+	go func() {
+		defer close(second)
+		second <- f.get(t, "/models").status
+	}()
 	served := f.awaitBegun(t, 2)
 
 	hangUp()
