@@ -122,10 +122,36 @@ func (s *stream) fill(b *Batch) error {
 	}
 }
 
-// load makes an epoch's samples: each phrasing of the training split, account questions drawn on top until they have their share,
-// all with fresh figures and noise.
+// load makes an epoch's samples. The first epoch is the echoes that teach copying; each later one is a pass over the corpus.
 func (s *stream) load(epoch int) ([]Sample, error) {
 	rng := rand.New(rand.NewPCG(s.options.Seed, streamEpoch+uint64(epoch)))
+	var examples []corpus.Example
+	if epoch == 0 {
+		examples = s.echoes(rng, s.options.EchoesFirst)
+	} else {
+		examples = s.pass(rng)
+	}
+	samples := make([]Sample, 0, len(examples))
+	for _, e := range examples {
+		question := &e.Dialogue[len(e.Dialogue)-2]
+		if rng.Float64() < s.options.Noise {
+			question.Text = noisy(rng, question.Text)
+		}
+		sample, err := s.encoder.sample(e.Dialogue)
+		if err != nil {
+			return nil, err
+		}
+		samples = append(samples, sample)
+	}
+	if epoch > 0 && len(samples) == 0 {
+		return nil, fmt.Errorf("train: the corpus has no training examples")
+	}
+	return samples, nil
+}
+
+// pass draws each phrasing of the training split, account questions on top until they have their share, and echoes, all
+// shuffled and with fresh figures.
+func (s *stream) pass(rng *rand.Rand) []corpus.Example {
 	examples := s.corpus.Epoch(rng, corpus.Train)
 	account := 0
 	for _, e := range examples {
@@ -139,41 +165,36 @@ func (s *stream) load(epoch int) ([]Sample, error) {
 			account++
 		}
 	}
-	for wanted := int(s.options.Echoes * float64(len(examples))); account > 0 && wanted > 0; {
-		if e := s.corpus.Sample(rng, corpus.Train); e.Dialogue[0].Role == corpus.RoleSystem {
-			e.Dialogue = echo(rng, e.Dialogue[0])
-			examples = append(examples, e)
-			wanted--
-		}
-	}
+	examples = append(examples, s.echoes(rng, int(s.options.Echoes*float64(len(examples))))...)
 	rng.Shuffle(len(examples), func(i, j int) { examples[i], examples[j] = examples[j], examples[i] })
-	samples := make([]Sample, 0, len(examples))
-	for _, e := range examples {
-		question := &e.Dialogue[len(e.Dialogue)-2]
-		if rng.Float64() < s.options.Noise {
-			question.Text = noisy(rng, question.Text)
-		}
-		sample, err := s.encoder.sample(e.Dialogue)
-		if err != nil {
-			return nil, err
-		}
-		samples = append(samples, sample)
-	}
-	if len(samples) == 0 {
-		return nil, fmt.Errorf("train: the corpus has no training examples")
-	}
-	return samples, nil
+	return examples
 }
 
-// echo is a dialogue whose reply is its context, word for word. Copying a figure into an answer is the same skill on a few
-// tokens of each reply; from those alone a small model does not learn it in a few million tokens.
-func echo(rng *rand.Rand, context corpus.Message) []corpus.Message {
-	questions := []string{"What do you know about my account?", "Repeat the facts above.", "Read me everything you can see."}
-	return []corpus.Message{
-		context,
-		{Role: corpus.RoleUser, Text: questions[rng.IntN(len(questions))]},
-		{Role: corpus.RoleAssistant, Text: context.Text},
+// echoes draws n dialogues whose reply is their context, word for word; none when the corpus has no contexts. Copying a figure into an
+// answer is the same skill, on a few tokens of each reply: from those alone a small model does not learn it in millions of tokens,
+// from echoes it does in a few hundred thousand.
+func (s *stream) echoes(rng *rand.Rand, n int) []corpus.Example {
+	contexts := false
+	for _, intent := range s.corpus.Intents {
+		contexts = contexts || intent.Context != nil
 	}
+	if !contexts {
+		return nil
+	}
+	questions := []string{"What do you know about my account?", "Repeat the facts above.", "Read me everything you can see."}
+	var out []corpus.Example
+	for len(out) < n {
+		e := s.corpus.Sample(rng, corpus.Train)
+		if context := e.Dialogue[0]; context.Role == corpus.RoleSystem {
+			e.Dialogue = []corpus.Message{
+				context,
+				{Role: corpus.RoleUser, Text: questions[rng.IntN(len(questions))]},
+				{Role: corpus.RoleAssistant, Text: context.Text},
+			}
+			out = append(out, e)
+		}
+	}
+	return out
 }
 
 // validation makes batches of the held-out families, the same for each measurement.

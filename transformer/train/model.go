@@ -61,7 +61,7 @@ func total(params []parameter) int {
 }
 
 // initial draws the weights: normal with deviation 0.02 (as GPT-2 and Llama), those that write to the residual stream
-// smaller by √(2·layers), gains 1.
+// smaller by √(2·layers), gains 1; and the circuit of plantInduction.
 func initial(c transformer.Config, params []parameter, seed uint64) []float32 {
 	rng := rand.New(rand.NewPCG(seed, streamWeights))
 	flat := make([]float32, total(params))
@@ -78,6 +78,7 @@ func initial(c transformer.Config, params []parameter, seed uint64) []float32 {
 			}
 		}
 	}
+	plantInduction(c, params, flat, seed)
 	return flat
 }
 

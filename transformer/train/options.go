@@ -33,7 +33,8 @@ type Options struct {
 	PromptWeight float64 // weight of predicting the user's tokens, beside 1 for the reply's
 	Noise        float64 // share of questions that get typing mistakes and the like, 0 to 1
 	AccountShare float64 // least share of examples that ask about the caller's account, 0 to less than 1
-	Echoes       float64 // dialogues whose reply repeats the whole context, as a share of the others; see echo
+	EchoesFirst  int     // dialogues whose reply repeats the whole context, before all others; see echo
+	Echoes       float64 // such dialogues later, as a share of the others
 
 	ValidateEvery   int // steps between measurements of the validation loss; 0 is only at the end
 	CheckpointEvery int // steps between checkpoints; 0 is none
@@ -43,9 +44,9 @@ type Options struct {
 func Default() Options {
 	return Options{
 		Seed: 1, Duration: 12 * time.Minute,
-		Vocab: 2048, Hidden: 160, Intermediate: 416, Layers: 5, Heads: 5, KVHeads: 5, Window: 512,
-		BatchTokens: 1024, Rate: 3e-3, WarmUp: 100, WeightDecay: 0.1, Clip: 1, EMADecay: 0.99,
-		Smoothing: 0.02, PromptWeight: 0.1, Noise: 0.4, AccountShare: 0.4, Echoes: 0.15,
+		Vocab: 2048, Hidden: 192, Intermediate: 448, Layers: 4, Heads: 4, KVHeads: 4, Window: 512,
+		BatchTokens: 1024, Rate: 1.5e-3, WarmUp: 100, WeightDecay: 0.1, Clip: 1, EMADecay: 0.99,
+		Smoothing: 0.02, PromptWeight: 0.1, Noise: 0.4, AccountShare: 0.3, EchoesFirst: 5000, Echoes: 0.1,
 		ValidateEvery: 200, CheckpointEvery: 200,
 	}
 }
@@ -56,7 +57,7 @@ func (o Options) config(vocab, begin, end int) transformer.Config {
 		Architectures: []string{"LlamaForCausalLM"}, ModelType: "llama",
 		VocabSize: vocab, HiddenSize: o.Hidden, IntermediateSize: o.Intermediate, NumHiddenLayers: o.Layers,
 		NumAttentionHeads: o.Heads, NumKeyValueHeads: o.KVHeads, HeadDim: o.Hidden / max(1, o.Heads),
-		MaxPositionEmbeddings: o.Window, RMSNormEps: 1e-5, RopeTheta: 10_000, TieWordEmbeddings: true,
+		MaxPositionEmbeddings: o.Window, RMSNormEps: 1e-5, RopeTheta: 100_000, TieWordEmbeddings: true,
 		BOSTokenID: begin, EOSTokenID: end,
 	}
 }
@@ -85,6 +86,7 @@ func (o Options) validate() error {
 		{"Smoothing", o.Smoothing, o.Smoothing >= 0 && o.Smoothing < 1, "0 to less than 1"},
 		{"PromptWeight", o.PromptWeight, o.PromptWeight >= 0, "at least 0"},
 		{"Noise", o.Noise, o.Noise >= 0 && o.Noise <= 1, "0 to 1"},
+		{"EchoesFirst", o.EchoesFirst, o.EchoesFirst >= 0, "at least 0"},
 		{"Echoes", o.Echoes, o.Echoes >= 0, "at least 0"},
 		{"AccountShare", o.AccountShare, o.AccountShare >= 0 && o.AccountShare < 1, "0 to less than 1"},
 	} {

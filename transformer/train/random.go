@@ -5,5 +5,6 @@ package train
 const (
 	streamWeights = iota
 	streamValidation
+	streamInduction
 	streamEpoch // plus the epoch's number; must stay last
 )

@@ -30,7 +30,7 @@ type Result struct {
 	Config     transformer.Config
 	Parameters int
 	Steps      int
-	Epochs     int // passes over the corpus begun
+	Epochs     int // passes over the corpus begun, after the echoes
 	Tokens     int // trained on, over all
 	Loss       float64
 	ValLoss    float64
@@ -60,7 +60,7 @@ func Run(ctx context.Context, c *corpus.Corpus, o Options, progress func(Progres
 		return Result{}, err
 	}
 	return Result{
-		Config: r.config, Parameters: r.config.Parameters(), Steps: r.at.Steps, Epochs: r.data.epoch + 1, Tokens: r.at.Tokens,
+		Config: r.config, Parameters: r.config.Parameters(), Steps: r.at.Steps, Epochs: r.data.epoch, Tokens: r.at.Tokens,
 		Loss: r.at.Curve.last(trainLoss), ValLoss: r.at.Curve.last(validationLoss), Elapsed: time.Since(r.began), Curve: r.at.Curve,
 	}, nil
 }

@@ -21,7 +21,7 @@ func tiny(t *testing.T) (*corpus.Corpus, Options) {
 	o := Default()
 	o.Out = filepath.Join(t.TempDir(), "model")
 	o.Steps, o.Vocab, o.Hidden, o.Intermediate, o.Layers, o.Heads, o.KVHeads = 12, 600, 24, 40, 2, 4, 2
-	o.BatchTokens, o.WarmUp, o.ValidateEvery, o.CheckpointEvery, o.AccountShare = 512, 2, 5, 0, 0
+	o.BatchTokens, o.WarmUp, o.ValidateEvery, o.CheckpointEvery, o.AccountShare, o.EchoesFirst = 512, 2, 5, 0, 0, 20
 	return c, o
 }
 
