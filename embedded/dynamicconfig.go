@@ -18,7 +18,7 @@ var dynamicConfigYAML []byte
 // limit for the workflows that it caches is a number of them (128000), however large each is.
 var onOneMachine = map[dynamicconfig.Key]any{
 	dynamicconfig.HistoryCacheSizeBasedLimit.Key():        true,
-	dynamicconfig.HistoryCacheHostLevelMaxSizeBytes.Key(): 64 << 20,
+	dynamicconfig.HistoryCacheHostLevelMaxSizeBytes.Key(): 32 << 20,
 }
 
 // fixedConfig serves settings that never change while the server runs.
