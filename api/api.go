@@ -75,7 +75,7 @@ func Handler(d Deps) http.Handler {
 	// Forwarded-for headers are a caller's word until somebody configures a proxy.
 	_ = r.SetTrustedProxies(nil) // nil cannot fail
 	s := &server{Deps: d, health: newHealthCache(d.Turns)}
-	r.Use(s.observe, s.recover)
+	r.Use(s.observe, s.recover, sameOrigin)
 	r.NoRoute(func(c *gin.Context) {
 		writeError(c, notFound("there is no such route; GET /openapi.yaml describes all of them"))
 	})
@@ -137,6 +137,18 @@ func (s *server) recover(c *gin.Context) {
 		}
 	}()
 	c.Next()
+}
+
+// crossOrigin recognises what a browser sends for a page of another site.
+var crossOrigin = http.NewCrossOriginProtection()
+
+// sameOrigin refuses such requests on routes that change something: without keys, loopback is what
+// protects the API, and any page that is open on the same machine reaches loopback.
+func sameOrigin(c *gin.Context) {
+	if crossOrigin.Check(c.Request) != nil {
+		writeError(c, &problem{status: http.StatusForbidden, kind: invalidRequestType, code: "cross_origin",
+			message: "pages of other sites may not call this route from a browser"})
+	}
 }
 
 // ready answers 200 when a turn could be taken.

@@ -12,7 +12,7 @@ import (
 
 const (
 	// healthFor is how long a check of all models stands. People and dashboards ask often.
-	healthFor = 3 * time.Second
+	healthFor = time.Second
 	// checkWithin bounds a check, which no caller's hanging up ends.
 	checkWithin = 5 * time.Second
 )

@@ -78,3 +78,17 @@ func TestMetricsCountTurns(t *testing.T) {
 	require.NotContains(t, text, "8841", "labels never hold what a caller wrote")
 	require.NotContains(t, text, "chat-1")
 }
+
+// Without keys, loopback is what protects the API, and a page of any site reaches loopback.
+func TestPagesOfOtherSitesAreRefused(t *testing.T) {
+	f := start(t)
+	for _, foreign := range [][]string{
+		{"Sec-Fetch-Site", "cross-site"},
+		{"Origin", "https://elsewhere.example"},
+	} {
+		f.do(t, http.MethodPost, "/model/switch/qlora", "", foreign...).requireError(t, http.StatusForbidden, "cross_origin")
+		f.do(t, http.MethodDelete, "/api/v1/conversations/chat-1", "", foreign...).requireError(t, http.StatusForbidden, "cross_origin")
+		f.chat(t, `{"message":"hello"}`, foreign...).requireError(t, http.StatusForbidden, "cross_origin")
+	}
+	require.Empty(t, f.turns.submitted())
+}

@@ -104,15 +104,27 @@ func (g *gateway) awaitReady(ctx context.Context) error {
 
 // chat asks one turn, of a conversation when one is named.
 func (g *gateway) chat(ctx context.Context, conversation string) error {
-	b := map[string]string{"message": "What is a bank?"}
+	b := map[string]any{"message": question}
 	if conversation != "" {
 		b["conversation_id"] = conversation
 	}
-	text, err := json.Marshal(b)
+	return g.post(ctx, g.api+"/api/v1/chat", b)
+}
+
+const question = "What is a bank?"
+
+// ask calls the model with nothing in between.
+func (g *gateway) ask(ctx context.Context) error {
+	return g.post(ctx, g.model.URL()+"/chat/completions", map[string]any{
+		"model": "banking", "messages": []map[string]string{{"role": "user", "content": question}}})
+}
+
+func (g *gateway) post(ctx context.Context, url string, body any) error {
+	text, err := json.Marshal(body)
 	if err != nil {
 		return err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, g.api+"/api/v1/chat", bytes.NewReader(text))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(text))
 	if err != nil {
 		return err
 	}
