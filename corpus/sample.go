@@ -8,11 +8,12 @@ import (
 // How often an example gets something that a real dialogue has beside the question. Without them a
 // small model learns that a context always holds the answer, and that a dialogue has one turn.
 const (
+	bareContextShare   = 0.3  // a context without full stops
 	strayContextShare  = 0.15 // a context that does not settle the question
 	earlierTurnShare   = 0.10 // an earlier exchange about something else
 	maxStrayFacts      = 4
 	lowerCaseShare     = 0.10 // a question typed without capitals
-	droppedPunctuation = 0.15 // a question typed without its last mark
+	droppedPunctuation = 0.15 // a question or a context without its last mark
 )
 
 // settledDraws is how often an epoch has each account question with its fact in the context: copying a
@@ -150,13 +151,29 @@ func (c *Corpus) contextWith(rng *rand.Rand, line, except string) []Message {
 	if len(lines) == 0 {
 		return nil
 	}
+	return []Message{{RoleSystem, written(rng, lines)}}
+}
+
+// written joins facts the way callers write them: as sentences, as lines, as a list, with and without
+// full stops. A model that has seen one way only loses its footing on another.
+func written(rng *rand.Rand, lines []string) string {
+	if rng.Float64() < bareContextShare {
+		for i := range lines {
+			lines[i] = strings.TrimSuffix(lines[i], ".")
+		}
+		return strings.Join(lines, pick(rng, []string{"\n", "; ", "\n- "}))
+	}
 	separator := pick(rng, []string{" ", " ", "\n"})
 	for _, line := range lines {
 		if !strings.HasSuffix(line, ".") {
 			separator = "\n"
 		}
 	}
-	return []Message{{RoleSystem, strings.Join(lines, separator)}}
+	text := strings.Join(lines, separator)
+	if rng.Float64() < droppedPunctuation {
+		text = strings.TrimSuffix(text, ".")
+	}
+	return text
 }
 
 // typed is a question the way people type it: now and then without capitals or its last mark.
