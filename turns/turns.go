@@ -28,6 +28,9 @@ const (
 	grace = 2 * time.Second
 	// cancelWithin bounds the call that tells a workflow that its caller has gone.
 	cancelWithin = 5 * time.Second
+	// decideWithin is how long a process may hold a decision: one that is killed with it is noticed
+	// then. Temporal's default of 10 s is long for somebody who waits for an answer.
+	decideWithin = 3 * time.Second
 )
 
 // Client submits turns. It is safe for concurrent use.
@@ -62,6 +65,7 @@ func (c *Client) Ask(ctx context.Context, in workflows.TurnInput, durable bool) 
 		EnableEagerStart:         true,
 		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
 		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY,
+		WorkflowTaskTimeout:      decideWithin,
 		WorkflowExecutionTimeout: in.Timeout + time.Minute, // a backstop: the workflow keeps the deadline itself
 		Priority:                 temporal.Priority{PriorityKey: workflows.PriorityChat},
 		StaticSummary:            "Chat, route " + routeText(in.Route),
@@ -107,6 +111,7 @@ func (c *Client) update(ctx context.Context, workflowID, updateID string, in wor
 		start := c.temporal.NewWithStartWorkflowOperation(client.StartWorkflowOptions{
 			ID:                       workflowID,
 			TaskQueue:                workflows.QueueMain,
+			WorkflowTaskTimeout:      decideWithin,
 			WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
 			Priority:                 temporal.Priority{PriorityKey: workflows.PriorityChat},
 			StaticSummary:            "Conversation",
