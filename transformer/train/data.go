@@ -5,6 +5,7 @@ import (
 	"iter"
 	"math/rand/v2"
 	"strings"
+	"unicode"
 
 	"teller/corpus"
 	"teller/transformer"
@@ -149,8 +150,8 @@ func (s *stream) load(epoch int) ([]Sample, error) {
 	return samples, nil
 }
 
-// pass draws each phrasing of the training split, account questions on top until they have their share, and echoes, all
-// shuffled and with fresh figures.
+// pass draws each phrasing of the training split, account questions on top until they have their share, more of those
+// whose context does not settle them, and echoes, all shuffled and with fresh figures.
 func (s *stream) pass(rng *rand.Rand) []corpus.Example {
 	examples := s.corpus.Epoch(rng, corpus.Train)
 	account := 0
@@ -165,9 +166,25 @@ func (s *stream) pass(rng *rand.Rand) []corpus.Example {
 			account++
 		}
 	}
+	wanted := int(s.options.Unsettled * float64(len(examples)))
+	for range wanted * 1000 { // a corpus with one kind of context has no other to put in its place
+		if wanted == 0 {
+			break
+		}
+		if e := s.corpus.Sample(rng, corpus.Train); unsettled(e) {
+			examples = append(examples, e)
+			wanted--
+		}
+	}
 	examples = append(examples, s.echoes(rng, int(s.options.Echoes*float64(len(examples))))...)
 	rng.Shuffle(len(examples), func(i, j int) { examples[i], examples[j] = examples[j], examples[i] })
 	return examples
+}
+
+// unsettled tells an account question whose context is about other things. The right answer quotes no figure of it, so
+// an answer without a digit tells.
+func unsettled(e corpus.Example) bool {
+	return e.Kind == corpus.Account && e.Dialogue[0].Role == corpus.RoleSystem && !strings.ContainsFunc(e.Answer(), unicode.IsDigit)
 }
 
 // echoes draws n dialogues whose reply is their context, word for word; none when the corpus has no contexts. Copying a figure into an

@@ -35,6 +35,7 @@ type Options struct {
 	AccountShare float64 // least share of examples that ask about the caller's account, 0 to less than 1
 	EchoesFirst  int     // dialogues whose reply repeats the whole context, before all others; see echo
 	Echoes       float64 // such dialogues later, as a share of the others
+	Unsettled    float64 // account questions whose context does not hold the answer, on top, as a share of the others
 
 	ValidateEvery   int // steps between measurements of the validation loss; 0 is only at the end
 	CheckpointEvery int // steps between checkpoints; 0 is none
@@ -46,7 +47,7 @@ func Default() Options {
 		Seed: 1, Duration: 12 * time.Minute,
 		Vocab: 2048, Hidden: 192, Intermediate: 448, Layers: 4, Heads: 4, KVHeads: 4, Window: 512,
 		BatchTokens: 1024, Rate: 1.5e-3, WarmUp: 100, WeightDecay: 0.1, Clip: 1, EMADecay: 0.99,
-		Smoothing: 0.02, PromptWeight: 0.1, Noise: 0.4, AccountShare: 0.3, EchoesFirst: 5000, Echoes: 0.1,
+		Smoothing: 0.05, PromptWeight: 0.2, Noise: 0.6, AccountShare: 0.3, EchoesFirst: 5000, Echoes: 0.1, Unsettled: 0.1,
 		ValidateEvery: 200, CheckpointEvery: 200,
 	}
 }
@@ -88,6 +89,7 @@ func (o Options) validate() error {
 		{"Noise", o.Noise, o.Noise >= 0 && o.Noise <= 1, "0 to 1"},
 		{"EchoesFirst", o.EchoesFirst, o.EchoesFirst >= 0, "at least 0"},
 		{"Echoes", o.Echoes, o.Echoes >= 0, "at least 0"},
+		{"Unsettled", o.Unsettled, o.Unsettled >= 0, "at least 0"},
 		{"AccountShare", o.AccountShare, o.AccountShare >= 0 && o.AccountShare < 1, "0 to less than 1"},
 	} {
 		if !f.ok {
