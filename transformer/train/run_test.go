@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -153,4 +154,18 @@ func TestBadOptionsAreNamed(t *testing.T) {
 		_, err := Run(t.Context(), c, o, nil)
 		require.ErrorContains(t, err, "does not fit the window of 8")
 	})
+}
+
+func TestDurationSettlesTheSteps(t *testing.T) {
+	c, o := tiny(t)
+	o.Steps, o.Duration, o.EchoesFirst = 0, time.Nanosecond, 0
+	r, err := Run(t.Context(), c, o, nil)
+	require.NoError(t, err)
+	require.Equal(t, 1, r.Steps)
+	require.Equal(t, 1, r.Epochs)
+
+	o.Duration = 50 * time.Millisecond
+	r, err = Run(t.Context(), c, o, nil)
+	require.NoError(t, err)
+	require.Greater(t, r.Steps, 1)
 }
