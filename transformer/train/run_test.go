@@ -164,8 +164,12 @@ func TestDurationSettlesTheSteps(t *testing.T) {
 	require.Equal(t, 1, r.Steps)
 	require.Equal(t, 1, r.Epochs)
 
-	o.Duration = 50 * time.Millisecond
-	r, err = Run(t.Context(), c, o, nil)
-	require.NoError(t, err)
-	require.Greater(t, r.Steps, 1)
+	o.Duration = time.Hour
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	_, err = Run(ctx, c, o, func(p Progress) {
+		require.Greater(t, p.Steps, 1)
+		cancel()
+	})
+	require.ErrorIs(t, err, context.Canceled)
 }
