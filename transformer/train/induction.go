@@ -10,8 +10,8 @@ import (
 // plantInduction starts a model with a rough circuit for copying, which training then sharpens or takes apart as it likes: an
 // induction head (Olsson et al. 2022, "In-context learning and induction heads"). Heads of the first layer note at each token which
 // ones stand just before it; a head of the second looks for the place whose notes match the last tokens, and copies
-// what stands there. Small models find it only after tens of millions of tokens by themselves; planted, it copies a context word for word
-// after 0.3 million tokens of echoes (docs/training.md).
+// what stands there. Without it a model of 1.6M parameters had not learnt to copy after 2.5M
+// tokens; with it, contexts are repeated word for word after 0.4M tokens of echoes (docs/training.md).
 //
 // It leaves models alone that have no room for it: it takes two layers, lookBack heads that share no keys, and 16 numbers a head.
 func plantInduction(c transformer.Config, params []parameter, flat []float32, seed uint64) {
