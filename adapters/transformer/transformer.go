@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"regexp"
 	"runtime"
 	"strings"
 
@@ -126,6 +127,9 @@ func (m *Model) completion(prompt []int, result engine.Result) (llm.Completion, 
 	if strings.TrimSpace(text) == "" {
 		return llm.Completion{}, &llm.Error{Code: llm.EmptyReply, Message: "the model had nothing to say"}
 	}
+	if endlessFigure.MatchString(text) {
+		return llm.Completion{}, &llm.Error{Code: llm.BadReply, Message: "the model lost itself in a figure"}
+	}
 	out := llm.Completion{
 		Text:         text,
 		FinishReason: llm.FinishLength,
@@ -138,6 +142,10 @@ func (m *Model) completion(prompt []int, result engine.Result) (llm.Completion, 
 	out.Confidence, out.NoConfidence = upstream.Confidence(result.MeanLogProb())
 	return out, nil
 }
+
+// endlessFigure is a number that nobody should read as an amount: a small model that loses its thread in a
+// figure writes digits to the end of its bound. No account number has as many.
+var endlessFigure = regexp.MustCompile(`\d{32}`)
 
 // classify names an error of the engine.
 func classify(err error) *llm.Error {

@@ -235,3 +235,18 @@ func TestFailuresAreNamed(t *testing.T) {
 	_, err := m.Check(ended)
 	requireCode(t, llm.Canceled, err)
 }
+
+// A small model that loses its thread in a figure writes digits to the end of its bound. Nobody may read them.
+func TestAnEndlessFigureIsNoReply(t *testing.T) {
+	m := newModel(randomBundle())
+	reply := func(text string) error {
+		var result engine.Result
+		for _, id := range m.bundle.Tokenizer.Encode(text) {
+			result.Tokens = append(result.Tokens, engine.Token{ID: id})
+		}
+		_, err := m.completion(nil, result)
+		return err
+	}
+	require.NoError(t, reply("Your card 4929123412341234 has a limit of GBP 1,204.50."))
+	require.Equal(t, llm.BadReply, llm.CodeOf(reply("You have £"+strings.Repeat("9", 40))))
+}
