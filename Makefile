@@ -70,6 +70,10 @@ test-embedded: bin/teller-temporal ## the tests of the embedded Temporal server
 test-e2e: build ## real processes over real HTTP, killed in the middle of a turn
 	@$(binaries) scripts/phase.sh 'end-to-end tests' scripts/go-test.sh -count=1 -timeout=10m ./e2e/...
 
+.PHONY: histories
+histories: build ## record the workflow histories that the replay test reads anew, after a workflow was changed on purpose
+	@$(binaries) TELLER_SAVE_HISTORIES="$(CURDIR)/workflows/testdata/histories" go test -count=1 -run=TestHistories ./e2e
+
 FUZZTIME ?= 10s
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME (10s)

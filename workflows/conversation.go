@@ -95,6 +95,7 @@ type conversation struct {
 	taken       int // turns of this run
 	rollingOver bool
 	lastTurn    time.Time
+	labels      labels // of the last turn of this run
 }
 
 func (c *conversation) validate(ctx workflow.Context, in TurnInput) error {
@@ -128,7 +129,7 @@ func (c *conversation) take(ctx workflow.Context, in TurnInput) (Answer, error) 
 		return before, nil
 	}
 	in.Timeout -= workflow.Now(ctx).Sub(arrived)
-	a, err := answer(ctx, in, c.history())
+	a, err := answer(ctx, in, c.history(), &c.labels)
 	c.lastTurn = workflow.Now(ctx)
 	c.taken++
 	if err == nil {
