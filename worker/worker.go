@@ -19,6 +19,9 @@ const (
 	// stickyWithin is how long a workflow waits for the process that has it in its cache. The
 	// default of 5 s would be seen by a caller each time such a process is killed.
 	stickyWithin = time.Second
+	// pollers wait for each kind of task. With the SDK's default of 2, one of them for workflows that are
+	// in the cache, the first turns of new conversations starve behind those that are under way.
+	pollers = 8
 	// drainWithin is how long a stopping worker lets its calls finish before it hands them on.
 	drainWithin = 10 * time.Second
 	// cachedWorkflows bounds the open conversations that one process holds in memory.
@@ -64,6 +67,8 @@ func options() worker.Options {
 		MaxHeartbeatThrottleInterval:     heartbeatThrottle,
 		DefaultHeartbeatThrottleInterval: heartbeatThrottle,
 		StickyScheduleToStartTimeout:     stickyWithin,
+		MaxConcurrentWorkflowTaskPollers: pollers,
+		MaxConcurrentActivityTaskPollers: pollers,
 		WorkerStopTimeout:                drainWithin,
 	}
 }

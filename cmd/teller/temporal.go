@@ -32,6 +32,9 @@ func dial(cfg config.Config, logger *slog.Logger) (client.Client, string, error)
 	if options.Namespace == "" {
 		options.Namespace = client.DefaultNamespace
 	}
+	// A turn is some ten calls of a kilobyte or two: packing them costs both sides more time than it
+	// saves the network.
+	options.ConnectionOptions.GrpcCompression = &client.GrpcCompressionNone{}
 	options.Logger = log.NewStructuredLogger(telemetry.ForTemporal(logger))
 	c, err := client.NewLazyClient(options)
 	if err != nil {
