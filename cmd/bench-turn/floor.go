@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
@@ -16,8 +17,8 @@ import (
 // process (eager start), its one activity runs in another, nothing is sent and nothing comes back.
 const floorQueue = "floor"
 
-// turnsPerFloorConversation stays under the 2,000 updates that Temporal allows in one run.
-const turnsPerFloorConversation = 500
+// floorPollers are as many as Teller's workers have: with the default of 2 the floor starves at 32 callers.
+const floorPollers = 8
 
 func bareActivity(context.Context) error { return nil }
 
@@ -34,7 +35,7 @@ func bareConversation(ctx workflow.Context) error {
 	}); err != nil {
 		return err
 	}
-	return workflow.Await(ctx, func() bool { return turns >= turnsPerFloorConversation && workflow.AllHandlersFinished(ctx) })
+	return workflow.Await(ctx, func() bool { return turns >= turnsPerConversation && workflow.AllHandlersFinished(ctx) })
 }
 
 // floor is the client's side of it.
@@ -58,7 +59,7 @@ func startFloor(ctx context.Context, g *gateway) (*floor, error) {
 		return nil, err
 	}
 	f := &floor{client: c, runID: time.Now().UnixNano(),
-		decider: worker.New(c, floorQueue, worker.Options{LocalActivityWorkerOnly: true})}
+		decider: worker.New(c, floorQueue, worker.Options{LocalActivityWorkerOnly: true, MaxConcurrentWorkflowTaskPollers: floorPollers})}
 	f.decider.RegisterWorkflow(bareTurn)
 	f.decider.RegisterWorkflow(bareConversation)
 	if err := f.decider.Start(); err != nil {
@@ -86,19 +87,17 @@ func (f *floor) chat(ctx context.Context, conversation string) error {
 		}
 		return run.Get(ctx, nil)
 	}
-	// Started by open, so that this is the update alone.
-	handle, err := f.client.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
-		WorkflowID: f.id(conversation), UpdateName: "turn", WaitForStage: client.WorkflowUpdateStageCompleted})
+	options.ID, options.EnableEagerStart = f.id(conversation), false
+	options.WorkflowIDConflictPolicy = enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING
+	handle, err := f.client.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
+		StartWorkflowOperation: f.client.NewWithStartWorkflowOperation(options, bareConversation),
+		UpdateOptions: client.UpdateWorkflowOptions{
+			WorkflowID: options.ID, UpdateName: "turn", WaitForStage: client.WorkflowUpdateStageCompleted},
+	})
 	if err != nil {
 		return err
 	}
 	return handle.Get(ctx, nil)
-}
-
-// open starts a conversation.
-func (f *floor) open(ctx context.Context, conversation string) error {
-	_, err := f.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: f.id(conversation), TaskQueue: floorQueue}, bareConversation)
-	return err
 }
 
 func (f *floor) id(conversation string) string {
@@ -112,7 +111,7 @@ func serveFloor(ctx context.Context, address string) error {
 		return err
 	}
 	defer c.Close()
-	w := worker.New(c, floorQueue, worker.Options{DisableWorkflowWorker: true})
+	w := worker.New(c, floorQueue, worker.Options{DisableWorkflowWorker: true, MaxConcurrentActivityTaskPollers: floorPollers})
 	w.RegisterActivity(bareActivity)
 	interrupted := make(chan any)
 	go func() { <-ctx.Done(); close(interrupted) }()
@@ -120,7 +119,8 @@ func serveFloor(ctx context.Context, address string) error {
 }
 
 func dial(address string) (client.Client, error) {
-	return client.Dial(client.Options{HostPort: address, Logger: quiet{}})
+	return client.Dial(client.Options{HostPort: address, Logger: quiet{},
+		ConnectionOptions: client.ConnectionOptions{GrpcCompression: &client.GrpcCompressionNone{}}}) // as Teller's
 }
 
 // quiet drops what the SDK would log.

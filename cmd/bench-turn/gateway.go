@@ -162,6 +162,25 @@ func (g *gateway) memory() map[string]float64 {
 	return out
 }
 
+// cpu gives the processor time that each process has used so far. It reads Linux's /proc.
+func (g *gateway) cpu() map[string]time.Duration {
+	out := map[string]time.Duration{}
+	for _, p := range g.processes {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+		if err != nil {
+			continue
+		}
+		// The name, in brackets, may hold spaces. After it, user and system time are fields 12 and 13,
+		// in hundredths of a second.
+		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+		for _, field := range fields[11:13] {
+			ticks, _ := strconv.Atoi(field)
+			out[p.name] += time.Duration(ticks) * 10 * time.Millisecond
+		}
+	}
+	return out
+}
+
 // stop ends the processes, the last started first.
 func (g *gateway) stop() {
 	g.mu.Lock()

@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"sort"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"text/tabwriter"
@@ -20,6 +21,12 @@ const stalledAfter = 900 * time.Millisecond
 type result struct {
 	latencies []time.Duration // sorted
 	took      time.Duration
+	cpu       map[string]time.Duration // by process
+}
+
+// cpuPerTurn gives a process's share of a turn, in ms.
+func (r result) cpuPerTurn(process string) float64 {
+	return r.cpu[process].Seconds() * 1000 / float64(len(r.latencies))
 }
 
 func (r result) percentile(p float64) float64 {
@@ -76,15 +83,20 @@ func compare(ctx context.Context, g *gateway, f *floor, c cli) error {
 	fmt.Printf("%d turns in each of %d rounds; medians over the rounds, in ms. The model alone answers in %.2f ms (p50, 1 caller),\n"+
 		"which is taken off Teller's p50 before it is divided by the floor's.\n\n", c.Turns, c.Rounds, own)
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "callers\twhat\tp50\tp99\tmax\tturns/s\tp50/floor\tstalls\t")
+	fmt.Fprintln(table, "callers\twhat\tp50\tp99\tmax\tturns/s\tp50/floor\tstalls\ttemporal CPU\tour CPU\t")
 	for _, callers := range c.Callers {
 		results := map[string][]result{}
 		for round := range c.Rounds + 1 {
 			for _, kind := range kinds {
 				fmt.Fprintf(os.Stderr, "\r%d callers, round %d of %d, %-20s", callers, round, c.Rounds, kind)
+				before := g.cpu()
 				r, err := one(ctx, g, f, kind, fmt.Sprintf("%d-%d", callers, round), c.Turns, callers)
 				if err != nil {
 					return fmt.Errorf("%s: %w", kind, err)
+				}
+				r.cpu = g.cpu()
+				for process, used := range before {
+					r.cpu[process] -= used
 				}
 				if round > 0 { // the first warms up
 					results[kind] = append(results[kind], r)
@@ -102,11 +114,15 @@ func compare(ctx context.Context, g *gateway, f *floor, c cli) error {
 			for _, r := range rs {
 				stalls += r.stalls()
 			}
-			fmt.Fprintf(table, "%d\t%s\t%.1f\t%.1f\t%.1f\t%.0f\t%s\t%d\t\n", callers, kind,
+			fmt.Fprintf(table, "%d\t%s\t%.1f\t%.1f\t%.1f\t%.0f\t%s\t%d\t%.1f\t%.1f\t\n", callers, kind,
 				median(rs, func(r result) float64 { return r.percentile(.5) }),
 				median(rs, func(r result) float64 { return r.percentile(.99) }),
 				median(rs, func(r result) float64 { return r.percentile(1) }),
-				median(rs, result.rate), ratio, stalls)
+				median(rs, result.rate), ratio, stalls,
+				median(rs, func(r result) float64 { return r.cpuPerTurn("temporal") }),
+				median(rs, func(r result) float64 {
+					return r.cpuPerTurn("api") + r.cpuPerTurn("worker") + r.cpuPerTurn("floor-worker")
+				}))
 		}
 	}
 	if err := table.Flush(); err != nil {
@@ -117,23 +133,23 @@ func compare(ctx context.Context, g *gateway, f *floor, c cli) error {
 	return nil
 }
 
+// turnsPerConversation is how long people talk to a bank, and how much of what was said a model is told.
+const turnsPerConversation = 20
+
 func one(ctx context.Context, g *gateway, f *floor, kind, run string, turns, callers int) (result, error) {
-	id := func(caller int) string { return fmt.Sprintf("%s-%d", run, caller) }
-	switch kind {
-	case "floor chat":
-		return measure(ctx, turns, callers, func(ctx context.Context, _ int) error { return f.chat(ctx, "") })
-	case "teller chat":
-		return measure(ctx, turns, callers, func(ctx context.Context, _ int) error { return g.chat(ctx, "") })
-	case "floor conversation":
-		for caller := range callers {
-			if err := f.open(ctx, id(caller)); err != nil {
-				return result{}, err
-			}
-		}
-		return measure(ctx, turns, callers, func(ctx context.Context, caller int) error { return f.chat(ctx, id(caller)) })
-	default:
-		return measure(ctx, turns, callers, func(ctx context.Context, caller int) error { return g.chat(ctx, id(caller)) })
+	chat := g.chat
+	if strings.HasPrefix(kind, "floor") {
+		chat = f.chat
 	}
+	taken := make([]int, callers)
+	return measure(ctx, turns, callers, func(ctx context.Context, caller int) error {
+		if strings.HasSuffix(kind, "chat") {
+			return chat(ctx, "")
+		}
+		conversation := fmt.Sprintf("%s-%d-%d", run, caller, taken[caller]/turnsPerConversation)
+		taken[caller]++
+		return chat(ctx, conversation)
+	})
 }
 
 func median(rs []result, of func(result) float64) float64 {
@@ -162,10 +178,12 @@ func soak(ctx context.Context, g *gateway, turns int) error {
 	fmt.Println("resident memory, MB, before the first turn")
 	printMemory(g)
 	for step := 1; step <= steps; step++ {
+		taken := make([]int, callers)
 		r, err := measure(ctx, turns/steps, callers, func(ctx context.Context, caller int) error {
 			conversation := ""
 			if caller%2 == 1 {
-				conversation = fmt.Sprintf("soak-%d-%d", step, caller)
+				taken[caller]++
+				conversation = fmt.Sprintf("soak-%d-%d-%d", step, caller, taken[caller]/turnsPerConversation)
 			}
 			return g.chat(ctx, conversation)
 		})
