@@ -1,6 +1,7 @@
 package train
 
 import (
+	"errors"
 	"encoding/xml"
 	"io"
 	"math/rand/v2"
@@ -94,7 +95,7 @@ func TestCurveIsAnSVG(t *testing.T) {
 			d := xml.NewDecoder(strings.NewReader(svg))
 			for {
 				_, err := d.Token()
-				if err == io.EOF {
+				if errors.Is(err, io.EOF) {
 					break
 				}
 				require.NoError(t, err)
