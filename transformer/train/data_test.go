@@ -1,8 +1,8 @@
 package train
 
 import (
-	"errors"
 	"encoding/xml"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"regexp"
