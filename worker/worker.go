@@ -24,8 +24,9 @@ const (
 	pollers = 8
 	// drainWithin is how long a stopping worker lets its calls finish before it hands them on.
 	drainWithin = 10 * time.Second
-	// cachedWorkflows bounds the open conversations that one process holds in memory.
-	cachedWorkflows = 2000
+	// cachedWorkflows bounds the open conversations that one process holds in memory, at some 130 KB each.
+	// One that is not among them is read from its history at its next turn.
+	cachedWorkflows = 128
 )
 
 // NewMain makes the worker of the queue "teller": workflows, and calls to models across the network,
