@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -24,11 +25,14 @@ var (
 	_ serverlog.WithLogger = quietWhenStopping{}
 )
 
-// noNexus warns at each start that Nexus, which Teller does not use, has no HTTP port.
-const noNexus = "HTTP API port has not been set."
+// warnings that nobody can act on, by their beginnings.
+var harmless = []string{
+	"HTTP API port has not been set.",               // at each start: Nexus, which Teller does not use, has no port
+	"GetHistory page size is larger than threshold", // whenever the Web UI shows a workflow
+}
 
 func (l quietWhenStopping) write(level slog.Level, msg string, tags []tag.Tag) {
-	if l.stopping.Load() || strings.HasPrefix(msg, noNexus) {
+	if l.stopping.Load() || slices.ContainsFunc(harmless, func(begin string) bool { return strings.HasPrefix(msg, begin) }) {
 		level = slog.LevelDebug
 	}
 	if l.Enabled(context.Background(), level) {

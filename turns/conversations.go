@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
@@ -94,6 +95,7 @@ func (c *Client) Check(ctx context.Context, targets []workflows.Target) ([]workf
 	ctx, cancel := context.WithTimeout(ctx, queryWithin)
 	defer cancel()
 	run, err := c.temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID:                       "check-" + uuid.NewString(),
 		TaskQueue:                workflows.QueueMain,
 		EnableEagerStart:         true,
 		WorkflowExecutionTimeout: 10 * time.Second,
