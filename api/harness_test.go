@@ -1,7 +1,6 @@
 package api_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -17,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"teller/api"
+	"teller/internal/lockedbuffer"
 	"teller/llm"
 	"teller/store"
 	"teller/telemetry"
@@ -37,7 +37,7 @@ type fixture struct {
 	turns  *fakeTurns
 	routes *fakeRoutes
 	store  *fakeStore
-	log    *lockedBuffer
+	log    *lockedbuffer.Buffer
 
 	mu    sync.Mutex
 	begun []context.Context // of the requests that the server has begun to answer
@@ -50,7 +50,7 @@ func start(t testing.TB) *fixture {
 		turns:  &fakeTurns{},
 		routes: &fakeRoutes{route: store.Route{Active: "custom", Fallbacks: []string{"qlora", "custom"}, Version: 1}},
 		store:  &fakeStore{},
-		log:    &lockedBuffer{},
+		log:    &lockedbuffer.Buffer{},
 	}
 	handler := api.Handler(api.Deps{
 		Turns:  f.turns,
@@ -323,21 +323,3 @@ func (f *fakeRoutes) SwitchRoute(_ context.Context, change store.Change) (store.
 type fakeStore struct{ failure error }
 
 func (f *fakeStore) Ping(context.Context) error { return f.failure }
-
-// lockedBuffer is a log that can be read while it is written.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}

@@ -14,7 +14,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -22,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"teller/adapters/adaptertest/openaiserver"
+	"teller/internal/lockedbuffer"
 )
 
 // The binaries under test; `make test` builds them and sets these.
@@ -118,13 +118,13 @@ func (s *stack) eventually(what string, condition func() bool) {
 // proc is a running process; its output is printed when the test fails.
 type proc struct {
 	cmd  *exec.Cmd
-	out  *lockedBuffer
+	out  *lockedbuffer.Buffer
 	done chan struct{}
 }
 
 func (s *stack) exec(name, bin string, extra []string, args ...string) *proc {
 	s.t.Helper()
-	p := &proc{cmd: exec.Command(bin, args...), out: &lockedBuffer{}, done: make(chan struct{})}
+	p := &proc{cmd: exec.Command(bin, args...), out: &lockedbuffer.Buffer{}, done: make(chan struct{})}
 	p.cmd.Dir = s.t.TempDir() // no .env of a developer
 	for _, v := range os.Environ() {
 		name, _, _ := strings.Cut(v, "=")
@@ -165,23 +165,6 @@ func (p *proc) terminate(t *testing.T, sig os.Signal) int {
 		require.FailNow(t, "the process does not stop")
 	}
 	return p.cmd.ProcessState.ExitCode()
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // apiProc is a running API process.

@@ -5,12 +5,10 @@
 package adaptertest
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
@@ -18,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"teller/adapters/adaptertest/fakeserver"
+	"teller/internal/lockedbuffer"
 	"teller/llm"
 )
 
@@ -129,27 +128,10 @@ func (s Subject) requireError(t *testing.T, err error, codes ...llm.Code) (retry
 }
 
 // captureLog takes the standard logger's output until the test ends: it is where the SDKs log.
-func captureLog(t *testing.T) *lockedBuffer {
-	var b lockedBuffer
+func captureLog(t *testing.T) *lockedbuffer.Buffer {
+	var b lockedbuffer.Buffer
 	old := log.Writer()
 	log.SetOutput(&b)
 	t.Cleanup(func() { log.SetOutput(old) })
 	return &b
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
@@ -23,7 +24,10 @@ func (healthCmd) Run(ctx context.Context) error {
 }
 
 // getOK asks for the URL and fails unless the answer is 200.
-func getOK(ctx context.Context, url string) error {
+func getOK(ctx context.Context, url string) error { return getJSON(ctx, url, nil) }
+
+// getJSON asks for the URL, fails unless the answer is 200, and reads its JSON into v unless v is nil.
+func getJSON(ctx context.Context, url string, v any) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err
@@ -36,7 +40,10 @@ func getOK(ctx context.Context, url string) error {
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("%s answered %s", url, resp.Status)
 	}
-	return nil
+	if v == nil {
+		return nil
+	}
+	return json.NewDecoder(resp.Body).Decode(v)
 }
 
 // dialable turns an address to listen on into one to connect to.

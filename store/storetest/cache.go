@@ -1,16 +1,15 @@
 package storetest
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"teller/internal/lockedbuffer"
 	"teller/store"
 )
 
@@ -92,20 +91,9 @@ func Follow(t *testing.T, s *store.Store) (*store.RouteCache, *Log) {
 }
 
 // Log keeps what was written to it.
-type Log struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *Log) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
+type Log struct{ lockedbuffer.Buffer }
 
 // Count tells how often the text was logged.
 func (l *Log) Count(text string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Count(l.text.String(), text)
+	return strings.Count(l.String(), text)
 }
