@@ -64,7 +64,7 @@ func environment(t testing.TB) map[string]string {
 
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := listenInside()
 	require.NoError(t, err)
 	defer func() { _ = l.Close() }()
 	return l.Addr().String()

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"syscall"
 )
@@ -28,7 +29,7 @@ func claimPorts(s settings) (internalPorts, error) {
 	}
 	var ports internalPorts
 	for _, port := range []*int{&ports.history, &ports.matching, &ports.worker} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, err := listenInside()
 		if err != nil {
 			return internalPorts{}, fmt.Errorf("no free port on 127.0.0.1 for the server's internal use: %w", err)
 		}
@@ -36,6 +37,17 @@ func claimPorts(s settings) (internalPorts, error) {
 		*port = l.Addr().(*net.TCPAddr).Port
 	}
 	return ports, nil
+}
+
+// listenInside takes a free port below those that systems give to outgoing connections (from 32768 on Linux): one of
+// theirs could be in use again by the time the server opens it.
+func listenInside() (l net.Listener, err error) {
+	for range 100 {
+		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(12000))); err == nil {
+			return l, nil
+		}
+	}
+	return nil, err
 }
 
 func cannotListen(a address, err error) error {
