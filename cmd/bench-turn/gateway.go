@@ -113,10 +113,32 @@ func (g *gateway) chat(ctx context.Context, conversation string) error {
 
 const question = "What is a bank?"
 
-// ask calls the model with nothing in between.
-func (g *gateway) ask(ctx context.Context) error {
-	return g.post(ctx, g.model.URL()+"/chat/completions", map[string]any{
-		"model": "banking", "messages": []map[string]string{{"role": "user", "content": question}}})
+// modelAlone gives the p50 in ms of a call to the model with nothing in between, made as a worker makes it:
+// from a process of its own.
+func (g *gateway) modelAlone(ctx context.Context) (float64, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return 0, err
+	}
+	out, err := exec.CommandContext(ctx, self, "--ask-model", g.model.URL()).Output()
+	if err != nil {
+		return 0, err
+	}
+	return strconv.ParseFloat(strings.TrimSpace(string(out)), 64)
+}
+
+// askModel is that process.
+func askModel(ctx context.Context, url string, turns int) error {
+	g := &gateway{http: &http.Client{}}
+	r, err := measure(ctx, turns, 1, func(ctx context.Context, _ int) error {
+		return g.post(ctx, url+"/chat/completions", map[string]any{
+			"model": "banking", "messages": []map[string]string{{"role": "user", "content": question}}})
+	})
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Println(r.percentile(.5))
+	return err
 }
 
 func (g *gateway) post(ctx context.Context, url string, body any) error {

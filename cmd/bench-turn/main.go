@@ -21,6 +21,7 @@ type cli struct {
 	Bin     string `default:"bin" help:"The folder with teller and teller-temporal."`
 
 	FloorWorker string `hidden:"" help:"Be the floor's activity worker on the Temporal server at this address."`
+	AskModel    string `hidden:"" help:"Ask the model at this URL and print its p50 in ms."`
 }
 
 func main() {
@@ -37,6 +38,9 @@ func (c cli) run() error {
 	defer stop()
 	if c.FloorWorker != "" {
 		return serveFloor(ctx, c.FloorWorker)
+	}
+	if c.AskModel != "" {
+		return askModel(ctx, c.AskModel, c.Turns)
 	}
 	dir, err := os.MkdirTemp("", "bench-turn")
 	if err != nil {

@@ -75,11 +75,10 @@ func measure(ctx context.Context, turns, callers int, turn func(ctx context.Cont
 var kinds = []string{"floor chat", "teller chat", "floor conversation", "teller conversation"}
 
 func compare(ctx context.Context, g *gateway, f *floor, c cli) error {
-	model, err := measure(ctx, c.Turns, 1, func(ctx context.Context, _ int) error { return g.ask(ctx) })
+	own, err := g.modelAlone(ctx)
 	if err != nil {
 		return fmt.Errorf("the model: %w", err)
 	}
-	own := model.percentile(.5)
 	fmt.Printf("%d turns in each of %d rounds; medians over the rounds, in ms. The model alone answers in %.2f ms (p50, 1 caller),\n"+
 		"which is taken off Teller's p50 before it is divided by the floor's.\n\n", c.Turns, c.Rounds, own)
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
