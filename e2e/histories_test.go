@@ -98,9 +98,7 @@ func (s *stack) save(name, query string, atLeast int) {
 	})
 	history := s.history(c, id, run)
 	replayer := worker.NewWorkflowReplayer()
-	replayer.RegisterWorkflow(workflows.Chat)
-	replayer.RegisterWorkflow(workflows.Conversation)
-	replayer.RegisterWorkflow(workflows.Check)
+	workflows.Register(replayer)
 	require.NoError(s.t, replayer.ReplayWorkflowHistory(quiet{}, history), name)
 
 	dir := os.Getenv(saveVariable)

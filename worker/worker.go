@@ -35,7 +35,7 @@ func NewMain(c client.Client, acts *activities.Activities, slots int) worker.Wor
 	o := options()
 	o.MaxConcurrentActivityExecutionSize = slots
 	w := worker.New(c, workflows.QueueMain, o)
-	registerWorkflows(w)
+	workflows.Register(w)
 	registerActivities(w, acts)
 	return w
 }
@@ -58,7 +58,7 @@ func NewDecider(c client.Client) worker.Worker {
 	o := options()
 	o.LocalActivityWorkerOnly = true
 	w := worker.New(c, workflows.QueueMain, o)
-	registerWorkflows(w)
+	workflows.Register(w)
 	return w
 }
 
@@ -72,12 +72,6 @@ func options() worker.Options {
 		MaxConcurrentActivityTaskPollers: pollers,
 		WorkerStopTimeout:                drainWithin,
 	}
-}
-
-func registerWorkflows(w worker.WorkflowRegistry) {
-	w.RegisterWorkflow(workflows.Chat)
-	w.RegisterWorkflow(workflows.Conversation)
-	w.RegisterWorkflow(workflows.Check)
 }
 
 func registerActivities(w worker.ActivityRegistry, acts *activities.Activities) {

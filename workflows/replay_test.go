@@ -19,9 +19,7 @@ func TestSavedHistoriesReplay(t *testing.T) {
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			replayer := worker.NewWorkflowReplayer()
-			replayer.RegisterWorkflow(workflows.Chat)
-			replayer.RegisterWorkflow(workflows.Conversation)
-			replayer.RegisterWorkflow(workflows.Check)
+			workflows.Register(replayer)
 			require.NoError(t, replayer.ReplayWorkflowHistoryFromJSONFile(nil, file))
 		})
 	}

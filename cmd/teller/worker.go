@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net/http"
 	"time"
@@ -105,9 +104,7 @@ func serveMetrics(ctx context.Context, addr string) (stop func(), err error) {
 	go func() {
 		defer close(done)
 		// The worker goes on without its metrics when they cannot be served any more.
-		if err := serve(ctx, server, listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
-			cancel()
-		}
+		_ = serve(ctx, server, listener)
 	}()
 	return func() { cancel(); <-done }, nil
 }
