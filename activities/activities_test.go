@@ -24,7 +24,7 @@ type model struct {
 	check    error
 }
 
-func (m model) Complete(ctx context.Context, _ llm.Request) (llm.Completion, error) {
+func (m model) Complete(ctx context.Context, _ llm.Request, _ func(llm.Delta)) (llm.Completion, error) {
 	return m.complete(ctx)
 }
 func (m model) Check(context.Context) (llm.Status, error) {

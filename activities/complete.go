@@ -48,7 +48,7 @@ func (a *Activities) Complete(ctx context.Context, in CompleteInput) (llm.Comple
 		return llm.Completion{}, toTemporal(ctx, err, in.Patience)
 	}
 	stop := heartbeat(ctx)
-	out, err := model.Complete(ctx, in.Request)
+	out, err := model.Complete(ctx, in.Request, nil)
 	stop()
 	if err == nil && len(out.Text) > maxReplyBytes {
 		err = &llm.Error{Code: llm.Internal, Message: fmt.Sprintf("the reply of %q is over %d bytes: lower max_tokens", in.Model, maxReplyBytes)}

@@ -39,7 +39,7 @@ func TestRegistry(t *testing.T) {
 	} {
 		model, err := registry.Model(name)
 		require.NoError(t, err)
-		out, err := model.Complete(t.Context(), llm.Request{Messages: []llm.Message{{Role: llm.User, Text: "What is a bank?"}}})
+		out, err := model.Complete(t.Context(), llm.Request{Messages: []llm.Message{{Role: llm.User, Text: "What is a bank?"}}}, nil)
 		require.NoError(t, err, name)
 		require.Equal(t, served, out.Served)
 	}

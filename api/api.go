@@ -25,8 +25,8 @@ import (
 type Turns interface {
 	Ask(ctx context.Context, in workflows.TurnInput, durable bool) (workflows.Answer, error)
 	Converse(ctx context.Context, conversationID string, in workflows.TurnInput, durable bool) (workflows.Answer, error)
-	Transcript(ctx context.Context, conversationID string) (workflows.Transcript, error)
-	Erase(ctx context.Context, conversationID string) error
+	Transcript(ctx context.Context, tenant, conversationID string) (workflows.Transcript, error)
+	Erase(ctx context.Context, tenant, conversationID string) error
 	Check(ctx context.Context, targets []workflows.Target) ([]workflows.Health, error)
 	Ping(ctx context.Context) error
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
 
+	"teller/llm"
 	"teller/turns"
 	"teller/workflows"
 )
@@ -44,6 +45,9 @@ type chatUsage struct {
 	CompletionTokens int `json:"completion_tokens"`
 	TotalTokens      int `json:"total_tokens"`
 }
+
+// tenant is whose turns all are until callers have keys.
+const tenant = "default"
 
 const maxCompletionTokens = 32768
 
@@ -134,20 +138,23 @@ func (s *server) chat(c *gin.Context) {
 // turn makes the workflow's input of a valid request.
 func (s *server) turn(req chatRequest, key string, timeout time.Duration) (workflows.TurnInput, *problem) {
 	in := workflows.TurnInput{
-		ID:          uuid.NewString(),
-		Nonce:       uuid.NewString(),
-		Digest:      digest(req),
-		Timeout:     timeout,
-		Context:     req.Context,
-		Message:     req.Message,
-		Temperature: req.Temperature,
+		ID:      uuid.NewString(),
+		Nonce:   uuid.NewString(),
+		Digest:  digest(req),
+		Tenant:  tenant,
+		Timeout: timeout,
+		Options: llm.Options{Temperature: req.Temperature},
 	}
+	if req.Context != "" {
+		in.Messages = append(in.Messages, llm.Message{Role: llm.System, Text: req.Context})
+	}
+	in.Messages = append(in.Messages, llm.Message{Role: llm.User, Text: req.Message})
 	if req.MaxTokens != nil {
 		in.MaxTokens = *req.MaxTokens
 	}
 	spreadBy := in.ID
 	if key != "" {
-		in.ID = turns.Hash("turn", key)
+		in.ID = turns.Hash("turn", tenant, key)
 	}
 	if req.ConversationID != nil {
 		spreadBy = *req.ConversationID

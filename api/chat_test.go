@@ -78,14 +78,13 @@ func TestTextArrivesUnaltered(t *testing.T) {
 			body, err := json.Marshal(map[string]string{"message": text, "context": text})
 			require.NoError(t, err)
 			in := f.submit(t, string(body)).in
-			require.Equal(t, text, in.Message)
-			require.Equal(t, text, in.Context)
+			require.Equal(t, []llm.Message{{Role: llm.System, Text: text}, {Role: llm.User, Text: text}}, in.Messages)
 		})
 	}
 	t.Run("escapes", func(t *testing.T) {
 		f := start(t)
 		in := f.submit(t, `{"message":"\ud83c\udfe6 \uD83C\uDFE6 \\ud83c \\\\ud83c \\\ud83c\udfe6 \u00e9 \ufffd"}`).in
-		require.Equal(t, "🏦 🏦 \\ud83c \\\\ud83c \\🏦 é \ufffd", in.Message)
+		require.Equal(t, "🏦 🏦 \\ud83c \\\\ud83c \\🏦 é \ufffd", in.Messages[0].Text)
 	})
 }
 
@@ -99,13 +98,13 @@ func TestWhatIsSubmitted(t *testing.T) {
 	require.NotEmpty(t, s.in.Nonce)
 	require.NotEmpty(t, s.in.Digest)
 	require.Equal(t, workflows.TurnInput{
-		ID: s.in.ID, Nonce: s.in.Nonce, Digest: s.in.Digest, Timeout: turnTimeout, Message: "hello",
+		ID: s.in.ID, Nonce: s.in.Nonce, Digest: s.in.Digest, Tenant: "default", Timeout: turnTimeout, Messages: []llm.Message{{Role: llm.User, Text: "hello"}},
 		Route: []workflows.Target{{Model: "custom", Queue: "teller-gpu"}, {Model: "qlora", Queue: "teller"}},
 	}, s.in)
 
 	s = f.submit(t, `{"message":"hello","context":"The balance is 5 EUR.","conversation_id":"chat-1","max_tokens":7,"temperature":0}`)
 	require.Equal(t, "chat-1", s.conversation)
-	require.Equal(t, "The balance is 5 EUR.", s.in.Context)
+	require.Equal(t, llm.Message{Role: llm.System, Text: "The balance is 5 EUR."}, s.in.Messages[0])
 	require.Equal(t, 7, s.in.MaxTokens)
 	require.NotNil(t, s.in.Temperature)
 	require.Zero(t, *s.in.Temperature)
@@ -113,7 +112,7 @@ func TestWhatIsSubmitted(t *testing.T) {
 	t.Run("null counts as missing", func(t *testing.T) {
 		s := f.submit(t, `{"message":"hello","context":null,"conversation_id":null,"model":null,"max_tokens":null,"temperature":null}`)
 		require.Empty(t, s.conversation)
-		require.Empty(t, s.in.Context)
+		require.Len(t, s.in.Messages, 1)
 		require.Zero(t, s.in.MaxTokens)
 		require.Nil(t, s.in.Temperature)
 		require.Len(t, s.in.Route, 2)

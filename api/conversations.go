@@ -31,7 +31,7 @@ func (s *server) transcript(c *gin.Context) {
 		writeError(c, p)
 		return
 	}
-	t, err := s.Turns.Transcript(c.Request.Context(), id)
+	t, err := s.Turns.Transcript(c.Request.Context(), tenant, id)
 	if err != nil {
 		writeError(c, err)
 		return
@@ -59,7 +59,7 @@ func (s *server) erase(c *gin.Context) {
 		writeError(c, p)
 		return
 	}
-	if err := s.Turns.Erase(c.Request.Context(), id); err != nil {
+	if err := s.Turns.Erase(c.Request.Context(), tenant, id); err != nil {
 		writeError(c, err)
 		return
 	}

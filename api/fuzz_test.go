@@ -27,10 +27,11 @@ func FuzzChatBody(f *testing.F) {
 		turns := server.turns.drain()
 		if got.status == http.StatusOK {
 			require.Len(t, turns, 1)
-			in := turns[0].in
-			require.True(t, utf8.ValidString(in.Message))
-			require.NotEmpty(t, strings.TrimSpace(in.Message))
-			require.LessOrEqual(t, len(in.Message), maxMessageBytes)
+			said := turns[0].in.Messages
+			message := said[len(said)-1].Text
+			require.True(t, utf8.ValidString(message))
+			require.NotEmpty(t, strings.TrimSpace(message))
+			require.LessOrEqual(t, len(message), maxMessageBytes)
 			return
 		}
 		require.Empty(t, turns)

@@ -248,11 +248,11 @@ func answered(in workflows.TurnInput) workflows.Answer {
 	}}
 }
 
-func (f *fakeTurns) Transcript(_ context.Context, id string) (workflows.Transcript, error) {
+func (f *fakeTurns) Transcript(_ context.Context, _, id string) (workflows.Transcript, error) {
 	return f.transcript(id)
 }
 
-func (f *fakeTurns) Erase(_ context.Context, id string) error { return f.erase(id) }
+func (f *fakeTurns) Erase(_ context.Context, _, id string) error { return f.erase(id) }
 
 func (f *fakeTurns) Check(ctx context.Context, targets []workflows.Target) ([]workflows.Health, error) {
 	f.mu.Lock()

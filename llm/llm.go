@@ -3,7 +3,10 @@
 // Temporal, and imports the standard library only.
 package llm
 
-import "context"
+import (
+	"context"
+	"encoding/json"
+)
 
 // Role says who a message is from.
 type Role string
@@ -27,11 +30,36 @@ type Request struct {
 	// Messages is the dialogue, oldest first, and ends with a user message. A system message, when
 	// there is one, stands first.
 	Messages []Message `json:"messages"`
+	Options
+}
+
+// Options bound and steer a completion. The zero value leaves everything to the model.
+type Options struct {
 	// MaxTokens bounds the completion, in tokens. 0 leaves the bound to the model.
 	MaxTokens int `json:"max_tokens,omitempty"`
 	// Temperature is the sampling temperature, 0 (greedy) to 2. nil leaves it to the model.
 	Temperature *float64 `json:"temperature,omitempty"`
+	// TopP keeps the most probable tokens whose probabilities sum up to it, in (0, 1]. nil leaves it to the model.
+	TopP *float64 `json:"top_p,omitempty"`
+	// Seed makes a sampled completion repeatable, as far as the model can. nil draws one.
+	Seed *int64 `json:"seed,omitempty"`
+	// Stop are up to MaxStops texts; the completion ends before the first one of them, which is not part of it.
+	Stop []string `json:"stop,omitempty"`
+	// LogProbs asks for the tokens' log-probabilities, TopLogProbs (0 to 20) for the most probable
+	// alternatives of each as well.
+	LogProbs    bool `json:"logprobs,omitempty"`
+	TopLogProbs int  `json:"top_logprobs,omitempty"`
+	// Choices are 2 to MaxChoices texts, one of which is the completion's text: the model's most probable.
+	Choices []string `json:"choices,omitempty"`
+	// Schema is a JSON schema that the completion's text conforms to. nil asks for free text.
+	Schema json.RawMessage `json:"schema,omitempty"`
 }
+
+// The bounds on Options' lists.
+const (
+	MaxStops   = 4
+	MaxChoices = 256
+)
 
 // FinishReason says why a completion ended.
 type FinishReason string
@@ -60,6 +88,24 @@ type Completion struct {
 	// the model reports no log-probabilities; NoConfidence then says why.
 	Confidence   *float64 `json:"confidence"`
 	NoConfidence string   `json:"no_confidence,omitempty"`
+	// LogProbs are those of the completion's tokens, where they were asked for and the model has them.
+	LogProbs []TokenLogProb `json:"logprobs,omitempty"`
+	// ChoiceProbabilities are those of the request's choices, in their order, with a sum of 1. They are nil without
+	// choices, and where the model reports no probabilities.
+	ChoiceProbabilities []float64 `json:"choice_probabilities,omitempty"`
+}
+
+// TokenLogProb is a token of a completion with its natural log-probability.
+type TokenLogProb struct {
+	Token   string         `json:"token"`
+	LogProb float64        `json:"logprob"`
+	Top     []TokenLogProb `json:"top,omitempty"` // the most probable tokens in its place, best first
+}
+
+// Delta is the next piece of a completion, as the model makes it.
+type Delta struct {
+	Text     string         `json:"text"`
+	LogProbs []TokenLogProb `json:"logprobs,omitempty"`
 }
 
 // Status is what a health check found.
@@ -75,7 +121,10 @@ type Status struct {
 // the full contract.
 type Model interface {
 	// Complete answers the request. It returns promptly with code Canceled or Timeout when ctx ends.
-	Complete(ctx context.Context, req Request) (Completion, error)
+	// With an emit function it calls it with each piece of the reply as soon as the model has made it: one call at a
+	// time, none after Complete has returned. The pieces' texts, joined, are the completion's text. After an
+	// error they are worth nothing.
+	Complete(ctx context.Context, req Request, emit func(Delta)) (Completion, error)
 	// Check tells whether a call would succeed now, without generating a token.
 	Check(ctx context.Context) (Status, error)
 }

@@ -21,12 +21,12 @@ import (
 const queryWithin = 4 * time.Second
 
 // Transcript gives what was said in a conversation. One that is not there is ErrNoConversation.
-func (c *Client) Transcript(ctx context.Context, conversationID string) (workflows.Transcript, error) {
+func (c *Client) Transcript(ctx context.Context, tenant, conversationID string) (workflows.Transcript, error) {
 	ctx, cancel := context.WithTimeout(ctx, queryWithin)
 	defer cancel()
 	var t workflows.Transcript
 	response, err := c.temporal.QueryWorkflowWithOptions(ctx, &client.QueryWorkflowWithOptionsRequest{
-		WorkflowID: workflowID(conversationID),
+		WorkflowID: workflowID(tenant, conversationID),
 		QueryType:  workflows.QueryTranscript,
 		// An erased conversation was terminated and is deleted a little later: it is gone at once.
 		QueryRejectCondition: enumspb.QUERY_REJECT_CONDITION_NOT_COMPLETED_CLEANLY,
@@ -42,10 +42,10 @@ func (c *Client) Transcript(ctx context.Context, conversationID string) (workflo
 
 // Erase ends a conversation, which is gone for its readers at once, and has Temporal delete what it
 // keeps of it, the runs before the present one included, which takes it up to a minute. One that is not there is ErrNoConversation.
-func (c *Client) Erase(ctx context.Context, conversationID string) error {
+func (c *Client) Erase(ctx context.Context, tenant, conversationID string) error {
 	ctx, cancel := context.WithTimeout(ctx, queryWithin)
 	defer cancel()
-	id := workflowID(conversationID)
+	id := workflowID(tenant, conversationID)
 	first, err := c.temporal.DescribeWorkflowExecution(ctx, id, "")
 	if err != nil {
 		return conversationError(err)

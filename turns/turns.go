@@ -69,7 +69,7 @@ func (c *Client) Ask(ctx context.Context, in workflows.TurnInput, durable bool) 
 		WorkflowExecutionTimeout: in.Timeout + time.Minute, // a backstop: the workflow keeps the deadline itself
 		Priority:                 temporal.Priority{PriorityKey: workflows.PriorityChat},
 		StaticSummary:            "Chat, route " + routeText(in.Route),
-		TypedSearchAttributes:    temporal.NewSearchAttributes(keyTenant.ValueSet(tenant), keyModel.ValueSet(in.Route[0].Model)),
+		TypedSearchAttributes:    temporal.NewSearchAttributes(keyTenant.ValueSet(in.Tenant), keyModel.ValueSet(in.Route[0].Model)),
 	}, workflows.Chat, in)
 	if err != nil {
 		return workflows.Answer{}, fromService(err)
@@ -88,7 +88,7 @@ func (c *Client) Ask(ctx context.Context, in workflows.TurnInput, durable bool) 
 // Converse submits a turn of a conversation, which it starts when there is none, and waits for its
 // answer. It treats ids, ctx and durable as Ask does.
 func (c *Client) Converse(ctx context.Context, conversationID string, in workflows.TurnInput, durable bool) (workflows.Answer, error) {
-	id := workflowID(conversationID)
+	id := workflowID(in.Tenant, conversationID)
 	for attempt := 0; ; attempt++ {
 		answer, err := c.update(ctx, id, updateID(in.ID, attempt), in, durable)
 		// The same update id gives the same failure for ever. A caller who tries again with the key
@@ -115,7 +115,7 @@ func (c *Client) update(ctx context.Context, workflowID, updateID string, in wor
 			WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
 			Priority:                 temporal.Priority{PriorityKey: workflows.PriorityChat},
 			StaticSummary:            "Conversation",
-			TypedSearchAttributes: temporal.NewSearchAttributes(keyTenant.ValueSet(tenant),
+			TypedSearchAttributes: temporal.NewSearchAttributes(keyTenant.ValueSet(in.Tenant),
 				keyModel.ValueSet(in.Route[0].Model), keyConversation.ValueSet(strings.TrimPrefix(workflowID, conversationPrefix))),
 		}, workflows.Conversation, workflows.ConversationInput{Idle: c.idle})
 		var err error
@@ -232,7 +232,7 @@ func updateID(turnID string, attempt int) string {
 const conversationPrefix = "conversation-"
 
 // workflowID hides the conversation's id: a caller's text never stands in a workflow id.
-func workflowID(conversationID string) string {
+func workflowID(tenant, conversationID string) string {
 	return conversationPrefix + Hash("conversation", tenant, conversationID)
 }
 
@@ -253,9 +253,6 @@ func routeText(route []workflows.Target) string {
 	}
 	return strings.Join(names, " → ")
 }
-
-// tenant is who all turns belong to until there are keys with tenants.
-const tenant = "default"
 
 var (
 	keyTenant       = temporal.NewSearchAttributeKeyKeyword("TellerTenant")

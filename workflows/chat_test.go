@@ -16,7 +16,8 @@ func TestChatIsAnsweredByTheRoutesFirstModel(t *testing.T) {
 	custom, qlora := says("A bank keeps money safe."), says("unused")
 	env, infos := environment(t, fakeModels{"custom": custom, "qlora": qlora})
 	in := turn("t1", "custom", "qlora")
-	in.Context, in.MaxTokens = "Balance: GBP 5", 20
+	in.Messages = append([]llm.Message{{Role: llm.System, Text: "Balance: GBP 5"}}, in.Messages...)
+	in.MaxTokens = 20
 	env.ExecuteWorkflow(workflows.Chat, in)
 	require.NoError(t, env.GetWorkflowError())
 	var a workflows.Answer
@@ -25,7 +26,7 @@ func TestChatIsAnsweredByTheRoutesFirstModel(t *testing.T) {
 	require.Equal(t, "custom", a.Model)
 	require.Empty(t, a.FallbackFrom)
 	require.Equal(t, in.Digest, a.Digest)
-	require.Equal(t, []llm.Request{{MaxTokens: 20, Messages: []llm.Message{
+	require.Equal(t, []llm.Request{{Options: llm.Options{MaxTokens: 20}, Messages: []llm.Message{
 		{Role: llm.System, Text: "Balance: GBP 5"}, {Role: llm.User, Text: "message of t1"}}}}, custom.calls())
 	require.Empty(t, qlora.calls())
 	require.Equal(t, workflows.QueueGPU, (*infos)[0].TaskQueue)

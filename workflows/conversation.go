@@ -105,8 +105,8 @@ func (c *conversation) validate(ctx workflow.Context, in TurnInput) error {
 	case c.waiting >= maxWaiting:
 		return activities.Failure(&llm.Error{Code: llm.Overloaded, RetryAfter: time.Second,
 			Message: "too many turns of this conversation are waiting"}, true)
-	case len(in.Route) == 0:
-		return activities.Failure(&llm.Error{Code: llm.InvalidRequest, Message: "the route names no model"}, true)
+	case len(in.Route) == 0 || len(in.Messages) == 0:
+		return activities.Failure(&llm.Error{Code: llm.InvalidRequest, Message: "the turn names no model or holds no message"}, true)
 	}
 	return nil
 }
@@ -133,7 +133,7 @@ func (c *conversation) take(ctx workflow.Context, in TurnInput) (Answer, error) 
 	c.lastTurn = workflow.Now(ctx)
 	c.taken++
 	if err == nil {
-		c.commit(TranscriptTurn{At: c.lastTurn, Message: in.Message, Answer: a})
+		c.commit(TranscriptTurn{At: c.lastTurn, Message: in.message(), Answer: a})
 	}
 	c.rollingOver = c.rollingOver || c.taken >= maxTurnsPerRun || workflow.GetInfo(ctx).GetContinueAsNewSuggested()
 	return a, err

@@ -153,7 +153,7 @@ func TestConversationBoundsWhatItKeepsAndSends(t *testing.T) {
 	const turns = 30
 	for i := range turns {
 		in := turn(fmt.Sprint("t", i), "custom")
-		in.Message = strings.Repeat("x", 30<<10)
+		in.Messages[0].Text = strings.Repeat("x", 30<<10)
 		send(env, time.Duration(i)*time.Second, in)
 	}
 	converse(env, workflows.ConversationInput{})

@@ -32,6 +32,7 @@ type Target struct {
 // TurnInput is one message of a caller, with all that is decided before a workflow sees it.
 type TurnInput struct {
 	ID     string `json:"id"`
+	Tenant string `json:"tenant"` // whose turn it is: nobody else may read it
 	Digest string `json:"digest"` // of the caller's request: tells another request with the same Idempotency-Key
 	Nonce  string `json:"nonce"`  // of this submission: tells its own failure from an earlier one's
 	// Route are the models to try, in this order.
@@ -39,15 +40,19 @@ type TurnInput struct {
 	// Timeout is how long the turn may take, counted from its arrival in the workflow.
 	Timeout time.Duration `json:"timeout"`
 
-	Context     string   `json:"context,omitempty"` // what the caller knows to be true about the customer
-	Message     string   `json:"message"`
-	MaxTokens   int      `json:"max_tokens,omitempty"`
-	Temperature *float64 `json:"temperature,omitempty"`
+	// Messages are what the caller says: a system message, if any, then the dialogue, which ends with the user's message
+	// to answer. In a conversation what was said before goes between the two.
+	Messages []llm.Message `json:"messages"`
+	llm.Options
 }
+
+// message is the user's message to answer.
+func (in TurnInput) message() string { return in.Messages[len(in.Messages)-1].Text }
 
 // Answer is what became of a turn.
 type Answer struct {
 	TurnID       string         `json:"turn_id"`
+	Tenant       string         `json:"tenant"`
 	Digest       string         `json:"digest"`
 	Model        string         `json:"model"`
 	FallbackFrom string         `json:"fallback_from,omitempty"` // the model that should have answered
@@ -84,6 +89,9 @@ type labels struct{ model, outcome string }
 // answer tries the route's models in turn. Its error is a temporal application error whose type is
 // an llm.Code: the first model's, since that is the one the caller asked for.
 func answer(ctx workflow.Context, in TurnInput, history []llm.Message, before *labels) (Answer, error) {
+	if len(in.Route) == 0 || len(in.Messages) == 0 {
+		return Answer{}, activities.TurnFailure(&llm.Error{Code: llm.InvalidRequest, Message: "the turn names no model or holds no message"}, in.Nonce)
+	}
 	started := workflow.Now(ctx)
 	deadline := started.Add(in.Timeout)
 	var failed *llm.Error
@@ -95,7 +103,7 @@ func answer(ctx workflow.Context, in TurnInput, history []llm.Message, before *l
 		var out llm.Completion
 		err := complete(ctx, in.call(target, history), target, left, i == len(in.Route)-1, &out)
 		if err == nil {
-			a := Answer{TurnID: in.ID, Digest: in.Digest, Model: target.Model, Completion: out}
+			a := Answer{TurnID: in.ID, Tenant: in.Tenant, Digest: in.Digest, Model: target.Model, Completion: out}
 			if i > 0 {
 				a.FallbackFrom = in.Route[0].Model
 			}
@@ -160,17 +168,15 @@ func complete(ctx workflow.Context, in activities.CompleteInput, target Target, 
 	return err
 }
 
-// call is the turn as a model sees it: context first, then what was said, then the message.
+// call is the turn as a model sees it: the system message first, then what was said, then what the caller says now.
 func (in TurnInput) call(target Target, history []llm.Message) activities.CompleteInput {
-	messages := make([]llm.Message, 0, len(history)+2)
-	if in.Context != "" {
-		messages = append(messages, llm.Message{Role: llm.System, Text: in.Context})
+	messages := make([]llm.Message, 0, len(history)+len(in.Messages))
+	now := in.Messages
+	if now[0].Role == llm.System {
+		messages, now = append(messages, now[0]), now[1:]
 	}
-	messages = append(messages, history...)
-	messages = append(messages, llm.Message{Role: llm.User, Text: in.Message})
-	return activities.CompleteInput{Model: target.Model, Request: llm.Request{
-		Messages: messages, MaxTokens: in.MaxTokens, Temperature: in.Temperature,
-	}}
+	messages = append(append(messages, history...), now...)
+	return activities.CompleteInput{Model: target.Model, Request: llm.Request{Messages: messages, Options: in.Options}}
 }
 
 // record puts the turn's outcome into the search attributes and gives its latency in milliseconds. before

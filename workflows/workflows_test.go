@@ -25,7 +25,7 @@ type fakeModel struct {
 	asked []llm.Request
 }
 
-func (m *fakeModel) Complete(ctx context.Context, req llm.Request) (llm.Completion, error) {
+func (m *fakeModel) Complete(ctx context.Context, req llm.Request, _ func(llm.Delta)) (llm.Completion, error) {
 	m.mu.Lock()
 	m.asked = append(m.asked, req)
 	m.mu.Unlock()
@@ -92,7 +92,7 @@ func environment(t *testing.T, models fakeModels) (*testsuite.TestWorkflowEnviro
 }
 
 func turn(id string, models ...string) workflows.TurnInput {
-	in := workflows.TurnInput{ID: id, Digest: "digest of " + id, Nonce: "nonce of " + id, Timeout: time.Minute, Message: "message of " + id}
+	in := workflows.TurnInput{ID: id, Digest: "digest of " + id, Nonce: "nonce of " + id, Timeout: time.Minute, Messages: []llm.Message{{Role: llm.User, Text: "message of " + id}}}
 	for _, m := range models {
 		queue := workflows.QueueMain
 		if m == "custom" {

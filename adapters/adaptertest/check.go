@@ -39,7 +39,7 @@ func (s suite) checks(t *testing.T) {
 		sub.Provider.SetModels("another")
 		_, err := sub.Model.Check(testContext(t))
 		sub.requireError(t, err, llm.NotFound)
-		_, err = sub.Model.Complete(testContext(t), ask(prompt))
+		_, err = sub.Model.Complete(testContext(t), ask(prompt), nil)
 		sub.requireError(t, err, llm.NotFound)
 	})
 	t.Run("wrong key", func(t *testing.T) {
@@ -48,7 +48,7 @@ func (s suite) checks(t *testing.T) {
 		sub.Provider.SetKey("another")
 		_, err := sub.Model.Check(testContext(t))
 		sub.requireError(t, err, llm.Unauthenticated)
-		_, err = sub.Model.Complete(testContext(t), ask(prompt))
+		_, err = sub.Model.Complete(testContext(t), ask(prompt), nil)
 		sub.requireError(t, err, llm.Unauthenticated)
 	})
 	t.Run("down", func(t *testing.T) {

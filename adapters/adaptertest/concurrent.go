@@ -28,7 +28,7 @@ func (s suite) concurrent(t *testing.T) {
 				question := fmt.Sprintf("question %d of caller %d", call, caller)
 				req := ask(question)
 				req.MaxTokens = 32
-				out, err := sub.Model.Complete(ctx, req)
+				out, err := sub.Model.Complete(ctx, req, nil)
 				if err != nil {
 					return err
 				}

@@ -17,14 +17,14 @@ func (s suite) ends(t *testing.T) {
 		sub := s.New(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		_, err := sub.Model.Complete(ctx, ask(prompt))
+		_, err := sub.Model.Complete(ctx, ask(prompt), nil)
 		sub.requireError(t, err, llm.Canceled)
 	})
 	t.Run("deadline before", func(t *testing.T) {
 		sub := s.New(t)
 		ctx, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
 		defer cancel()
-		_, err := sub.Model.Complete(ctx, ask(prompt))
+		_, err := sub.Model.Complete(ctx, ask(prompt), nil)
 		sub.requireError(t, err, llm.Timeout)
 	})
 	t.Run("canceled in mid-call", func(t *testing.T) {
@@ -81,7 +81,7 @@ func (s Subject) requireGone(t *testing.T) {
 func complete(ctx context.Context, m llm.Model, req llm.Request) <-chan error {
 	done := make(chan error, 1)
 	go func() {
-		_, err := m.Complete(ctx, req)
+		_, err := m.Complete(ctx, req, nil)
 		done <- err
 	}()
 	return done

@@ -89,12 +89,12 @@ func (s suite) failures(t *testing.T) {
 			sub := s.New(t)
 			c.script.Times = 1
 			sub.Provider.Script(c.script)
-			_, err := sub.Model.Complete(testContext(t), ask(prompt))
+			_, err := sub.Model.Complete(testContext(t), ask(prompt), nil)
 			retryAfter := sub.requireError(t, err, c.codes...)
 			require.InDelta(t, c.retryAfter.Seconds(), retryAfter.Seconds(), 2)
 			require.Equal(t, 1, sub.Provider.Calls(), "retries are not the adapter's")
 
-			out, err := sub.Model.Complete(testContext(t), ask("What is a bank?"))
+			out, err := sub.Model.Complete(testContext(t), ask("What is a bank?"), nil)
 			require.NoError(t, err, "a failure does no harm to the next call")
 			require.Equal(t, fakeserver.DefaultText, out.Text)
 		})
@@ -107,7 +107,7 @@ func (s suite) failures(t *testing.T) {
 		sub.Provider.Script(fakeserver.Behaviour{Raw: &fakeserver.Raw{
 			Status: http.StatusTemporaryRedirect, Header: map[string]string{"Location": other.URL},
 		}})
-		_, err := sub.Model.Complete(testContext(t), ask(prompt))
+		_, err := sub.Model.Complete(testContext(t), ask(prompt), nil)
 		sub.requireError(t, err, llm.NotConfigured)
 		_, err = sub.Model.Check(testContext(t))
 		sub.requireError(t, err, llm.NotConfigured)
@@ -116,7 +116,7 @@ func (s suite) failures(t *testing.T) {
 	t.Run("down", func(t *testing.T) {
 		sub := s.New(t)
 		require.NoError(t, sub.Provider.Close())
-		_, err := sub.Model.Complete(testContext(t), ask(prompt))
+		_, err := sub.Model.Complete(testContext(t), ask(prompt), nil)
 		sub.requireError(t, err, llm.Unavailable)
 	})
 }

@@ -14,7 +14,7 @@ import (
 func (s suite) replies(t *testing.T) {
 	t.Run("normal", func(t *testing.T) {
 		sub := s.New(t)
-		out, err := sub.Model.Complete(testContext(t), ask("What is a bank?"))
+		out, err := sub.Model.Complete(testContext(t), ask("What is a bank?"), nil)
 		require.NoError(t, err)
 		require.NotEmpty(t, out.Text)
 		require.NotEmpty(t, out.Served)
@@ -36,7 +36,7 @@ func (s suite) replies(t *testing.T) {
 			{Role: llm.Assistant, Text: "Hello. How can I help?"},
 			{Role: llm.User, Text: "What is my balance?"},
 		}}
-		out, err := sub.Model.Complete(testContext(t), req)
+		out, err := sub.Model.Complete(testContext(t), req, nil)
 		require.NoError(t, err)
 		require.NotEmpty(t, out.Text)
 		if sub.Provider != nil {
@@ -47,7 +47,7 @@ func (s suite) replies(t *testing.T) {
 		sub := s.New(t)
 		req := ask("What is a bank?")
 		req.MaxTokens = 2
-		out, err := sub.Model.Complete(testContext(t), req)
+		out, err := sub.Model.Complete(testContext(t), req, nil)
 		require.NoError(t, err)
 		require.NotEmpty(t, out.Text)
 		require.Equal(t, llm.FinishLength, out.FinishReason)
@@ -60,7 +60,7 @@ func (s suite) replies(t *testing.T) {
 			logProb := -0.25
 			sub.Provider.Script(fakeserver.Behaviour{LogProb: &logProb})
 		}
-		out, err := sub.Model.Complete(testContext(t), ask("What is a bank?"))
+		out, err := sub.Model.Complete(testContext(t), ask("What is a bank?"), nil)
 		require.NoError(t, err)
 		require.NotNil(t, out.Confidence, out.NoConfidence)
 		require.Empty(t, out.NoConfidence)
@@ -73,7 +73,7 @@ func (s suite) replies(t *testing.T) {
 	t.Run("no confidence", func(t *testing.T) {
 		s.need(t, HTTP)
 		sub := s.New(t)
-		out, err := sub.Model.Complete(testContext(t), ask("What is a bank?"))
+		out, err := sub.Model.Complete(testContext(t), ask("What is a bank?"), nil)
 		require.NoError(t, err)
 		require.Nil(t, out.Confidence)
 		require.NotEmpty(t, out.NoConfidence, "a missing confidence has a reason")
@@ -82,7 +82,7 @@ func (s suite) replies(t *testing.T) {
 		s.need(t, HTTP)
 		sub := s.New(t)
 		sub.Provider.Script(fakeserver.Behaviour{Served: "another-revision"})
-		out, err := sub.Model.Complete(testContext(t), ask("What is a bank?"))
+		out, err := sub.Model.Complete(testContext(t), ask("What is a bank?"), nil)
 		require.NoError(t, err)
 		require.Equal(t, "another-revision", out.Served)
 	})
@@ -90,7 +90,7 @@ func (s suite) replies(t *testing.T) {
 		s.need(t, HTTP)
 		sub := s.New(t)
 		sub.Provider.Script(fakeserver.Behaviour{Filtered: true, Text: "Your balance is"})
-		out, err := sub.Model.Complete(testContext(t), ask("What is my balance?"))
+		out, err := sub.Model.Complete(testContext(t), ask("What is my balance?"), nil)
 		require.NoError(t, err)
 		require.Equal(t, "Your balance is", out.Text)
 		require.Equal(t, llm.FinishContentFilter, out.FinishReason)
@@ -100,7 +100,7 @@ func (s suite) replies(t *testing.T) {
 			s.need(t, HTTP)
 			sub := s.New(t)
 			sub.Provider.Script(fakeserver.Behaviour{Text: text})
-			out, err := sub.Model.Complete(testContext(t), ask("What is a bank?"))
+			out, err := sub.Model.Complete(testContext(t), ask("What is a bank?"), nil)
 			require.NoError(t, err)
 			require.Equal(t, text, out.Text)
 		})

@@ -14,10 +14,10 @@ func (s suite) requests(t *testing.T) {
 	for name, text := range oddTexts {
 		t.Run("odd text/"+name, func(t *testing.T) {
 			sub := s.New(t)
-			req := llm.Request{MaxTokens: 8, Messages: []llm.Message{
+			req := llm.Request{Options: llm.Options{MaxTokens: 8}, Messages: []llm.Message{
 				{Role: llm.System, Text: text}, {Role: llm.User, Text: text}, {Role: llm.Assistant, Text: text}, {Role: llm.User, Text: text},
 			}}
-			_, err := sub.Model.Complete(testContext(t), req)
+			_, err := sub.Model.Complete(testContext(t), req, nil)
 			if sub.Provider == nil {
 				if err != nil { // a small untrained model may have nothing to say to it
 					sub.requireError(t, err, llm.EmptyReply, llm.ContextTooLong)
@@ -34,13 +34,13 @@ func (s suite) requests(t *testing.T) {
 		for _, want := range []float64{0, 1e-60, 0.25, 1, 2} {
 			req := ask("What is a bank?")
 			req.Temperature = &want
-			_, err := sub.Model.Complete(testContext(t), req)
+			_, err := sub.Model.Complete(testContext(t), req, nil)
 			require.NoError(t, err)
 			got := sub.lastRequest(t).Temperature
 			require.NotNil(t, got, "temperature %v was dropped", want)
 			require.InDelta(t, want, *got, 1e-9)
 		}
-		_, err := sub.Model.Complete(testContext(t), ask("What is a bank?"))
+		_, err := sub.Model.Complete(testContext(t), ask("What is a bank?"), nil)
 		require.NoError(t, err)
 		require.Nil(t, sub.lastRequest(t).Temperature, "no temperature leaves it to the model")
 	})
@@ -52,9 +52,9 @@ func (s suite) requests(t *testing.T) {
 		req := ask("What is a bank?")
 		zero := 0.0
 		req.Temperature, req.MaxTokens = &zero, 16
-		first, err := sub.Model.Complete(testContext(t), req)
+		first, err := sub.Model.Complete(testContext(t), req, nil)
 		require.NoError(t, err)
-		second, err := sub.Model.Complete(testContext(t), req)
+		second, err := sub.Model.Complete(testContext(t), req, nil)
 		require.NoError(t, err)
 		require.Equal(t, first.Text, second.Text, "temperature 0 is greedy")
 	})
@@ -63,13 +63,13 @@ func (s suite) requests(t *testing.T) {
 		sub := s.New(t)
 		req := ask("What is a bank?")
 		req.MaxTokens = 77
-		_, err := sub.Model.Complete(testContext(t), req)
+		_, err := sub.Model.Complete(testContext(t), req, nil)
 		require.NoError(t, err)
 		got := sub.lastRequest(t).MaxTokens
 		require.NotNil(t, got)
 		require.Equal(t, 77, *got)
 
-		_, err = sub.Model.Complete(testContext(t), ask("What is a bank?"))
+		_, err = sub.Model.Complete(testContext(t), ask("What is a bank?"), nil)
 		require.NoError(t, err)
 		require.Nil(t, sub.lastRequest(t).MaxTokens, "0 leaves the bound to the model")
 	})
@@ -84,14 +84,14 @@ func (s suite) requests(t *testing.T) {
 		"late system message":    {Messages: []llm.Message{user[0], {Role: llm.System, Text: prompt}, user[0]}},
 		"ends with the reply":    {Messages: []llm.Message{user[0], {Role: llm.Assistant, Text: prompt}}},
 		"system message only":    {Messages: []llm.Message{{Role: llm.System, Text: prompt}}},
-		"negative max tokens":    {Messages: user, MaxTokens: -1},
-		"temperature NaN":        {Messages: user, Temperature: &nan},
-		"temperature below zero": {Messages: user, Temperature: &low},
-		"temperature above two":  {Messages: user, Temperature: &high},
+		"negative max tokens":    {Messages: user, Options: llm.Options{MaxTokens: -1}},
+		"temperature NaN":        {Messages: user, Options: llm.Options{Temperature: &nan}},
+		"temperature below zero": {Messages: user, Options: llm.Options{Temperature: &low}},
+		"temperature above two":  {Messages: user, Options: llm.Options{Temperature: &high}},
 	} {
 		t.Run("invalid/"+name, func(t *testing.T) {
 			sub := s.New(t)
-			_, err := sub.Model.Complete(testContext(t), req)
+			_, err := sub.Model.Complete(testContext(t), req, nil)
 			sub.requireError(t, err, llm.InvalidRequest)
 			if sub.Provider != nil {
 				require.Zero(t, sub.Provider.Calls(), "an invalid request costs no call")
@@ -106,9 +106,9 @@ func (s suite) requests(t *testing.T) {
 			sub.Provider.SetWindow(window)
 		}
 		require.Positive(t, window, "the harness names no window")
-		_, err := sub.Model.Complete(testContext(t), ask(prompt+words(window+1)))
+		_, err := sub.Model.Complete(testContext(t), ask(prompt+words(window+1)), nil)
 		sub.requireError(t, err, llm.ContextTooLong)
-		_, err = sub.Model.Complete(testContext(t), ask("What is a bank?"))
+		_, err = sub.Model.Complete(testContext(t), ask("What is a bank?"), nil)
 		require.NoError(t, err, "a refused dialogue does no harm to the next one")
 	})
 }

@@ -29,7 +29,7 @@ func TestConfiguration(t *testing.T) {
 			t.Setenv("GOOGLE_API_KEY", "CANARYENV")
 			t.Setenv("GOOGLE_GEMINI_BASE_URL", "http://CANARYHOST")
 			model := gemini.New(c.cfg)
-			_, completeErr := model.Complete(t.Context(), llm.Request{Messages: []llm.Message{{Role: llm.User, Text: "hello"}}})
+			_, completeErr := model.Complete(t.Context(), llm.Request{Messages: []llm.Message{{Role: llm.User, Text: "hello"}}}, nil)
 			_, checkErr := model.Check(t.Context())
 			for _, err := range []error{completeErr, checkErr} {
 				var e *llm.Error

@@ -81,7 +81,7 @@ func TestErrorBodies(t *testing.T) {
 	} {
 		for _, sdk := range sdks {
 			t.Run(c.name+"/"+sdk, func(t *testing.T) {
-				_, err := canned(t, sdk, &answer{status: c.status, body: c.body}).Complete(t.Context(), ask("hello"))
+				_, err := canned(t, sdk, &answer{status: c.status, body: c.body}).Complete(t.Context(), ask("hello"), nil)
 				var e *llm.Error
 				require.True(t, errors.As(err, &e))
 				require.Equal(t, c.code, e.Code, "%v", err)
@@ -133,7 +133,7 @@ func TestFinishReasons(t *testing.T) {
 				}
 			}
 			t.Run(sdk+"/"+c.candidate, func(t *testing.T) {
-				out, err := canned(t, sdk, &answer{status: 200, body: wrap(sdk, `{"candidates":[{`+c.candidate+`}]}`)}).Complete(t.Context(), ask("hello"))
+				out, err := canned(t, sdk, &answer{status: 200, body: wrap(sdk, `{"candidates":[{`+c.candidate+`}]}`)}).Complete(t.Context(), ask("hello"), nil)
 				if c.code != "" {
 					require.Equal(t, c.code, llm.CodeOf(err), "%v", err)
 					return
@@ -150,7 +150,7 @@ func TestFinishReasons(t *testing.T) {
 func TestThinkingReply(t *testing.T) {
 	body := `{"candidates":[{"content":{"role":"model","parts":[{"text":"CANARY","thought":true},{"text":"hi"}]},"finishReason":"STOP","avgLogprobs":-0.5}],
 		"usageMetadata":{"promptTokenCount":7,"candidatesTokenCount":3,"thoughtsTokenCount":40,"totalTokenCount":50},"modelVersion":"gemini-2.5-flash-001"}`
-	out, err := canned(t, config.SDKGenAI, &answer{status: 200, body: body}).Complete(t.Context(), ask("hello"))
+	out, err := canned(t, config.SDKGenAI, &answer{status: 200, body: body}).Complete(t.Context(), ask("hello"), nil)
 	require.NoError(t, err)
 	require.Equal(t, "hi", out.Text)
 	require.Equal(t, llm.Usage{PromptTokens: 7, CompletionTokens: 43}, out.Usage)
@@ -160,7 +160,7 @@ func TestThinkingReply(t *testing.T) {
 	stream := wrap(config.SDKGenerativeAIGo,
 		`{"candidates":[{"content":{"role":"model","parts":[{"text":"h"}]}}],"usageMetadata":{"promptTokenCount":7,"candidatesTokenCount":1},"modelVersion":"gemini-2.5-flash-001"}`,
 		`{"candidates":[{"content":{"role":"model","parts":[{"text":"i"}]},"finishReason":1,"avgLogprobs":-0.5}],"usageMetadata":{"promptTokenCount":7,"candidatesTokenCount":3,"thoughtsTokenCount":40},"modelVersion":"gemini-2.5-flash-001"}`)
-	again, err := canned(t, config.SDKGenerativeAIGo, &answer{status: 200, body: stream}).Complete(t.Context(), ask("hello"))
+	again, err := canned(t, config.SDKGenerativeAIGo, &answer{status: 200, body: stream}).Complete(t.Context(), ask("hello"), nil)
 	require.NoError(t, err)
 	require.Equal(t, out, again, "both SDKs read the same reply alike")
 }
@@ -180,7 +180,7 @@ func TestErrorInsideStream(t *testing.T) {
 		"blocked prompt": {`[{"promptFeedback":{"blockReason":1}}]`, llm.Refused},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := canned(t, config.SDKGenerativeAIGo, &answer{status: 200, body: c.body}).Complete(t.Context(), ask("hello"))
+			_, err := canned(t, config.SDKGenerativeAIGo, &answer{status: 200, body: c.body}).Complete(t.Context(), ask("hello"), nil)
 			require.Equal(t, c.code, llm.CodeOf(err), "%v", err)
 		})
 	}
@@ -197,7 +197,7 @@ func TestKeyStaysOutOfTheURL(t *testing.T) {
 					return answer{status: 500}.RoundTrip(r)
 				}), header)
 			})
-		_, err := m.Complete(t.Context(), ask("hello"))
+		_, err := m.Complete(t.Context(), ask("hello"), nil)
 		require.Equal(t, llm.Unavailable, llm.CodeOf(err))
 		_, err = m.Check(t.Context())
 		require.Equal(t, llm.Unavailable, llm.CodeOf(err))
@@ -228,7 +228,7 @@ func FuzzComplete(f *testing.F) {
 	f.Fuzz(func(t *testing.T, status int, body string) {
 		current = answer{status: status, body: body}
 		for _, m := range models {
-			_, err := m.Complete(t.Context(), ask("CANARYPROMPT"))
+			_, err := m.Complete(t.Context(), ask("CANARYPROMPT"), nil)
 			requireSafe(t, err)
 			_, err = m.Check(t.Context())
 			requireSafe(t, err)

@@ -117,7 +117,7 @@ func (m *Model) Close() error {
 
 // Complete asks the API once. CompletionTokens include the tokens spent on thinking, which are billed
 // alike. A reply can be longer than req.MaxTokens by the room that was left for thinking and not used.
-func (m *Model) Complete(ctx context.Context, req llm.Request) (llm.Completion, error) {
+func (m *Model) Complete(ctx context.Context, req llm.Request, emit func(llm.Delta)) (llm.Completion, error) {
 	if m.unusable != nil {
 		return llm.Completion{}, m.unusable
 	}
@@ -132,6 +132,9 @@ func (m *Model) Complete(ctx context.Context, req llm.Request) (llm.Completion, 
 	}
 	out, err := completion(call, got)
 	m.rerouting.warn(m.id, out.Served)
+	if err == nil && emit != nil {
+		emit(llm.Delta{Text: out.Text})
+	}
 	return out, err
 }
 

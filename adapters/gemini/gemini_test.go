@@ -43,8 +43,8 @@ func TestRoomForThinking(t *testing.T) {
 	server.Script(fakeserver.Behaviour{Text: "Yes.", ThinkingTokens: 40})
 	for _, sdk := range []string{config.SDKGenAI, config.SDKGenerativeAIGo} {
 		model := gemini.New(config.Model{BaseURL: server.URL(), APIKey: key, Model: "gemini-3-pro-preview", SDK: sdk})
-		req := llm.Request{MaxTokens: 50, Messages: []llm.Message{{Role: llm.User, Text: "Is it open?"}}}
-		out, err := model.Complete(t.Context(), req)
+		req := llm.Request{Options: llm.Options{MaxTokens: 50}, Messages: []llm.Message{{Role: llm.User, Text: "Is it open?"}}}
+		out, err := model.Complete(t.Context(), req, nil)
 		require.NoError(t, err)
 		require.Equal(t, llm.Usage{PromptTokens: 3, CompletionTokens: 41}, out.Usage)
 		requests := server.Requests()

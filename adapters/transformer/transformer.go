@@ -67,7 +67,7 @@ func newModel(bundle *engine.Bundle) *Model {
 
 // Complete answers from the weights. Temperature is 0 when the request has none: a small model is at its best
 // when it says what it holds most likely. A dialogue that does not fit the window loses its oldest turns.
-func (m *Model) Complete(ctx context.Context, req llm.Request) (llm.Completion, error) {
+func (m *Model) Complete(ctx context.Context, req llm.Request, emit func(llm.Delta)) (llm.Completion, error) {
 	if err := upstream.Validate(req); err != nil {
 		return llm.Completion{}, err
 	}
@@ -80,7 +80,11 @@ func (m *Model) Complete(ctx context.Context, req llm.Request) (llm.Completion, 
 	if err != nil {
 		return llm.Completion{}, classify(err)
 	}
-	return m.completion(prompt, result)
+	out, err := m.completion(prompt, result)
+	if err == nil && emit != nil {
+		emit(llm.Delta{Text: out.Text})
+	}
+	return out, err
 }
 
 // Check tells what would answer. The weights are in memory, so nothing can be down.

@@ -97,7 +97,7 @@ func TestNew(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "cpu", status.Device)
 	require.Regexp(t, "^custom-[0-9a-f]{8}$", status.Version)
-	out, err := m.Complete(t.Context(), question("What is a bank?"))
+	out, err := m.Complete(t.Context(), question("What is a bank?"), nil)
 	require.NoError(t, err)
 	require.Equal(t, status.Version, out.Served)
 
@@ -152,7 +152,7 @@ func TestCompletion(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m, script := withScript(c.text, c.finish)
-			out, err := m.Complete(t.Context(), question("What is a bank?"))
+			out, err := m.Complete(t.Context(), question("What is a bank?"), nil)
 			require.NoError(t, err)
 			require.Equal(t, c.want, out.Text)
 			require.True(t, utf8.ValidString(out.Text))
@@ -165,7 +165,7 @@ func TestCompletion(t *testing.T) {
 	}
 	for _, text := range []string{"", " \n"} {
 		m, _ := withScript(text, engine.FinishEOS)
-		_, err := m.Complete(t.Context(), question("What is a bank?"))
+		_, err := m.Complete(t.Context(), question("What is a bank?"), nil)
 		requireCode(t, llm.EmptyReply, err)
 	}
 }
@@ -175,12 +175,12 @@ func TestSamplingIsPassedOn(t *testing.T) {
 	temperature := 0.7
 	req := question("What is a bank?")
 	req.Temperature, req.MaxTokens = &temperature, 5
-	_, err := m.Complete(t.Context(), req)
+	_, err := m.Complete(t.Context(), req, nil)
 	require.NoError(t, err)
 	require.Equal(t, 5, script.opts.MaxTokens)
 	require.Equal(t, 0.7, script.opts.Temperature)
 	first := script.opts.Seed
-	_, err = m.Complete(t.Context(), req)
+	_, err = m.Complete(t.Context(), req, nil)
 	require.NoError(t, err)
 	require.NotEqual(t, first, script.opts.Seed, "the same question may be answered in other words")
 }
@@ -194,7 +194,7 @@ func TestDialogueFitsTheWindow(t *testing.T) {
 		req.Messages = append(req.Messages, llm.Message{Role: llm.User, Text: "Fees?"}, llm.Message{Role: llm.Assistant, Text: "None."})
 	}
 	req.Messages = append(req.Messages, last)
-	_, err := m.Complete(t.Context(), req)
+	_, err := m.Complete(t.Context(), req, nil)
 	require.NoError(t, err)
 	require.LessOrEqual(t, len(script.prompt), 96)
 	require.Greater(t, len(script.prompt), 80, "no more is left out than must be")
@@ -203,16 +203,16 @@ func TestDialogueFitsTheWindow(t *testing.T) {
 	require.True(t, strings.HasSuffix(text, "Fees?None."+last.Text), text)
 
 	req.MaxTokens = 1
-	_, err = m.Complete(t.Context(), req)
+	_, err = m.Complete(t.Context(), req, nil)
 	require.NoError(t, err)
 	require.Greater(t, len(script.prompt), 96, "a short reply leaves more room")
 
 	req.MaxTokens = 1 << 40
-	_, err = m.Complete(t.Context(), req)
+	_, err = m.Complete(t.Context(), req, nil)
 	require.NoError(t, err)
 	require.Greater(t, len(script.prompt), 80, "a long reply does not take the dialogue's room")
 
-	_, err = m.Complete(t.Context(), question(strings.Repeat("7", 1<<20)))
+	_, err = m.Complete(t.Context(), question(strings.Repeat("7", 1<<20)), nil)
 	requireCode(t, llm.ContextTooLong, err)
 }
 
@@ -225,7 +225,7 @@ func TestFailuresAreNamed(t *testing.T) {
 	} {
 		m, script := withScript("", "")
 		script.err = err
-		_, got := m.Complete(t.Context(), question("What is a bank?"))
+		_, got := m.Complete(t.Context(), question("What is a bank?"), nil)
 		requireCode(t, code, got)
 		require.ErrorIs(t, got, err)
 	}

@@ -29,7 +29,7 @@ func TestConfiguration(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			model := vllm.New(c.cfg)
-			_, completeErr := model.Complete(t.Context(), question)
+			_, completeErr := model.Complete(t.Context(), question, nil)
 			_, checkErr := model.Check(t.Context())
 			for _, err := range []error{completeErr, checkErr} {
 				var e *llm.Error
@@ -50,7 +50,7 @@ func TestBaseURL(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, server.Close()) })
 	for _, url := range []string{server.URL(), server.URL() + "/", strings.TrimSuffix(server.URL(), "/v1"), strings.TrimSuffix(server.URL(), "v1")} {
 		model := vllm.New(config.Model{BaseURL: url, Model: "banking"})
-		_, err := model.Complete(t.Context(), question)
+		_, err := model.Complete(t.Context(), question, nil)
 		require.NoError(t, err, url)
 		status, err := model.Check(t.Context())
 		require.NoError(t, err, url)

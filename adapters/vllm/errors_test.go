@@ -71,7 +71,7 @@ func TestErrorBodies(t *testing.T) {
 		{"tool call", 200, `{"choices":[{"message":{"role":"assistant","content":null,"tool_calls":[]},"finish_reason":"tool_calls"}]}`, llm.EmptyReply},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := model(answer{status: c.status, body: c.body}).Complete(t.Context(), ask("hello"))
+			_, err := model(answer{status: c.status, body: c.body}).Complete(t.Context(), ask("hello"), nil)
 			require.Equal(t, c.code, llm.CodeOf(err), "%v", err)
 		})
 	}
@@ -83,7 +83,7 @@ func TestFinishReasons(t *testing.T) {
 		`"tool_calls"`: llm.FinishStop, `"eos"`: llm.FinishStop, `null`: llm.FinishStop,
 	} {
 		body := `{"model":"m","choices":[{"message":{"role":"assistant","content":"hi"},"finish_reason":` + wire + `}]}`
-		out, err := model(answer{status: 200, body: body}).Complete(t.Context(), ask("hello"))
+		out, err := model(answer{status: 200, body: body}).Complete(t.Context(), ask("hello"), nil)
 		require.NoError(t, err)
 		require.Equal(t, want, out.FinishReason, wire)
 	}
@@ -104,7 +104,7 @@ func TestConfidence(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			body := `{"model":"m","choices":[{"message":{"role":"assistant","content":"hi"},"finish_reason":"stop","logprobs":` + c.logProbs + `}]}`
-			out, err := model(answer{status: 200, body: body}).Complete(t.Context(), ask("hello"))
+			out, err := model(answer{status: 200, body: body}).Complete(t.Context(), ask("hello"), nil)
 			require.NoError(t, err)
 			if c.want == 0 {
 				require.Nil(t, out.Confidence)
@@ -133,7 +133,7 @@ func FuzzComplete(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, status int, body, retryAfter string) {
 		m := model(answer{status: status, body: body, header: http.Header{"Retry-After": {retryAfter}}})
-		_, err := m.Complete(t.Context(), ask("CANARYPROMPT"))
+		_, err := m.Complete(t.Context(), ask("CANARYPROMPT"), nil)
 		requireSafe(t, err)
 		_, err = m.Check(t.Context())
 		requireSafe(t, err)

@@ -58,7 +58,7 @@ func check(cfg config.Model) (base string, unusable *llm.Error) {
 	case !upstream.HeaderSafe(cfg.APIKey):
 		return "", missing("VLLM_API_KEY holds a character that no HTTP header can hold")
 	}
-	if openai.NewReasoningValidator().Validate(wireRequest(cfg.Model, llm.Request{MaxTokens: 1})) != nil {
+	if openai.NewReasoningValidator().Validate(wireRequest(cfg.Model, llm.Request{Options: llm.Options{MaxTokens: 1}})) != nil {
 		// go-openai goes by the id's first letters, and would refuse each call.
 		return "", missing("VLLM_MODEL is the id of an OpenAI reasoning model, which takes neither max_tokens nor log-probabilities")
 	}
@@ -79,7 +79,7 @@ func (m *Model) Close() error {
 }
 
 // Complete asks the server once. The reply's Confidence needs log-probabilities, which are asked for.
-func (m *Model) Complete(ctx context.Context, req llm.Request) (llm.Completion, error) {
+func (m *Model) Complete(ctx context.Context, req llm.Request, emit func(llm.Delta)) (llm.Completion, error) {
 	if m.unusable != nil {
 		return llm.Completion{}, m.unusable
 	}
@@ -92,7 +92,11 @@ func (m *Model) Complete(ctx context.Context, req llm.Request) (llm.Completion, 
 	if failed := failure(call, err); failed != nil {
 		return llm.Completion{}, failed
 	}
-	return completion(call, resp)
+	out, err := completion(call, resp)
+	if err == nil && emit != nil {
+		emit(llm.Delta{Text: out.Text})
+	}
+	return out, err
 }
 
 // Check asks for the server's list of models, which costs no token, and looks for ours. vLLM lists LoRA
