@@ -74,6 +74,9 @@ func LoadFS(dir fs.FS) (*Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := model.Attach(tokenizer); err != nil {
+		return nil, err
+	}
 	return &Bundle{Config: cfg, Tokenizer: tokenizer, Model: model, Version: "custom-" + sum[:8]}, nil
 }
 

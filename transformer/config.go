@@ -26,6 +26,9 @@ type Config struct {
 	BOSTokenID            int      `json:"bos_token_id"`        // <|begin|>
 	EOSTokenID            int      `json:"eos_token_id"`        // <|end|>
 
+	// Ngrams is ours: nil is a plain Llama.
+	Ngrams *Ngrams `json:"ngrams,omitempty"`
+
 	WeightsSHA256   string `json:"weights_sha256,omitempty"`   // of model.safetensors, lower-case hex
 	TokenizerSHA256 string `json:"tokenizer_sha256,omitempty"` // of tokenizer.json, lower-case hex
 }
@@ -121,6 +124,9 @@ func (c Config) validate() error {
 	case c.cacheBytes() > maxCacheBytes:
 		return fmt.Errorf("a KV cache of %d bytes is over the bound of %d", c.cacheBytes(), maxCacheBytes)
 	}
+	if c.Ngrams != nil {
+		return c.Ngrams.validate()
+	}
 	return nil
 }
 
@@ -147,8 +153,21 @@ func (c Config) Tensors() []TensorSpec {
 			TensorSpec{layerTensor(i, "mlp.down_proj"), []int{c.HiddenSize, c.IntermediateSize}},
 		)
 	}
-	return append(specs, TensorSpec{"model.norm.weight", []int{c.HiddenSize}})
+	specs = append(specs, TensorSpec{"model.norm.weight", []int{c.HiddenSize}})
+	if n := c.Ngrams; n != nil {
+		specs = append(specs,
+			TensorSpec{ngramTable, []int{n.Rows, n.Dim}},
+			TensorSpec{ngramProjection, []int{c.HiddenSize, n.Dim}},
+		)
+	}
+	return specs
 }
+
+// The tensors of the n-grams, which are ours alone.
+const (
+	ngramTable      = "teller.ngrams.weight"
+	ngramProjection = "teller.ngrams_proj.weight"
+)
 
 func layerTensor(layer int, part string) string {
 	return fmt.Sprintf("model.layers.%d.%s.weight", layer, part)
@@ -158,7 +177,11 @@ func layerTensor(layer int, part string) string {
 func (c Config) Parameters() int {
 	attention := 2 * (c.NumAttentionHeads + c.NumKeyValueHeads) * c.HeadDim * c.HiddenSize
 	block := attention + 3*c.IntermediateSize*c.HiddenSize + 2*c.HiddenSize
-	return c.VocabSize*c.HiddenSize + c.NumHiddenLayers*block + c.HiddenSize
+	extra := 0
+	if n := c.Ngrams; n != nil {
+		extra = (n.Rows + c.HiddenSize) * n.Dim
+	}
+	return c.VocabSize*c.HiddenSize + c.NumHiddenLayers*block + c.HiddenSize + extra
 }
 
 // cacheBytes is the size of one State's KV cache: keys and values, float32, for the whole window.

@@ -156,3 +156,29 @@ func (t *Tokenizer) dialogueMarkers() (dialogueMarkers, error) {
 	}
 	return m, missing
 }
+
+// Question gives the text of the user's message that ids, a dialogue up to an <|assistant|> marker and without it, end with;
+// empty when they end with anything else.
+func (t *Tokenizer) Question(ids []int) string {
+	markers, err := t.dialogueMarkers()
+	if err != nil {
+		return ""
+	}
+	return t.question(markers, ids)
+}
+
+func (t *Tokenizer) question(markers dialogueMarkers, ids []int) string {
+	last := len(ids) - 1
+	if last < 0 || ids[last] != markers.end {
+		return ""
+	}
+	for i := last - 1; i >= 0; i-- {
+		switch ids[i] {
+		case markers.role[RoleUser]:
+			return t.Decode(ids[i+1 : last])
+		case markers.end, markers.begin, markers.role[RoleSystem], markers.role[RoleAssistant]:
+			return ""
+		}
+	}
+	return ""
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // Engine generates text with one Model for many callers at once. It is safe for concurrent use.
@@ -56,8 +57,12 @@ const (
 
 // Result is a generation.
 type Result struct {
-	Tokens []Token // without the end-of-sequence token
+	Tokens []Token // without the label before them and the end-of-sequence token
 	Finish FinishReason
+	// LabelLogProbs is the log-probability of each label of TellerNamespace, in the order of Bundle.Labels, not calibrated. The
+	// most likely one is what the reply was written for. It is nil when the model has no such labels or prompt does
+	// not end with an open <|assistant|> marker.
+	LabelLogProbs []float64
 }
 
 // MeanLogProb is the mean log-probability of the tokens, 0 when there are none.
@@ -79,44 +84,67 @@ func (e *Engine) Generate(ctx context.Context, prompt []int, opts GenerateOption
 	if opts.MaxTokens < 0 {
 		return Result{}, fmt.Errorf("max tokens is %d, must be at least 0", opts.MaxTokens)
 	}
-	window := e.model.config.MaxPositionEmbeddings
-	if len(prompt) > window { // known without a slot
-		return Result{}, &WindowError{Tokens: len(prompt), Window: window}
-	}
-	if err := ctx.Err(); err != nil { // select would take a free slot or the end by chance
+	s, err := e.acquire(ctx, prompt)
+	if err != nil {
 		return Result{}, err
 	}
-	var s *slot
-	select {
-	case s = <-e.slots:
-	case <-ctx.Done():
-		return Result{}, ctx.Err()
-	}
-	defer func() { e.slots <- s }()
-	if s == nil {
-		s = &slot{state: e.model.NewState(), sampler: newSampler(e.model.config.VocabSize)}
-	}
+	defer e.release(s)
 	return s.generate(ctx, prompt, opts, onToken)
 }
 
+// acquire waits for a free slot for a prompt, which is known to fit the window then.
+func (e *Engine) acquire(ctx context.Context, prompt []int) (*slot, error) {
+	window := e.model.config.MaxPositionEmbeddings
+	if len(prompt) > window { // known without a slot
+		return nil, &WindowError{Tokens: len(prompt), Window: window}
+	}
+	if err := ctx.Err(); err != nil { // select would take a free slot or the end by chance
+		return nil, err
+	}
+	select {
+	case s := <-e.slots:
+		if s == nil {
+			s = &slot{state: e.model.NewState(), sampler: newSampler(e.model.config.VocabSize)}
+		}
+		return s, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (e *Engine) release(s *slot) { e.slots <- s }
+
 func (s *slot) generate(ctx context.Context, prompt []int, opts GenerateOptions, onToken func(Token)) (Result, error) {
-	config := s.state.model.config
+	m, config := s.state.model, s.state.model.config
+	s.state.Reset()
+	s.sampler.start(opts.Sampling)
+	var result Result
+	if label, ok := m.labelsAfter(prompt); ok {
+		logits, err := s.state.Append(ctx, prompt)
+		if err != nil {
+			return result, err
+		}
+		logProbs := make([]float64, len(label.Names))
+		if err := logSoftmax(logProbs, logits[label.From:label.To()]); err != nil {
+			return result, err
+		}
+		result.LabelLogProbs = logProbs
+		prompt = append(slices.Clip(prompt), label.From+argmax(logProbs))
+	}
 	room := config.MaxPositionEmbeddings - len(prompt) + 1 // the last token need not go through the model
 	most := room
 	if opts.MaxTokens > 0 {
 		most = min(room, opts.MaxTokens)
 	}
-	result := Result{Tokens: make([]Token, 0, most)}
-	s.state.Reset()
-	s.sampler.start(opts.Sampling)
-	next := prompt
+	result.Tokens = make([]Token, 0, most)
+	next := prompt[s.state.Len():]
 	var one [1]int
 	for {
 		logits, err := s.state.Append(ctx, next)
 		if err != nil {
 			return result, err
 		}
-		id, logProb, err := s.sampler.next(logits)
+		id, logProb, err := s.sampler.next(logits[:m.textTokens()])
 		if err != nil {
 			return result, err
 		}

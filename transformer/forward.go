@@ -15,6 +15,10 @@ func (s *State) forward(ctx context.Context, tokens []int) error {
 	x := s.x[:n*hidden]
 	for t, id := range tokens {
 		copy(x[t*hidden:(t+1)*hidden], m.embed[id*hidden:])
+		s.tokens[s.length+t] = id
+		if m.ngrams != nil && m.tokenizer != nil && id == m.markers.role[RoleAssistant] {
+			s.addNgrams(x[t*hidden:(t+1)*hidden], s.tokens[:s.length+t])
+		}
 	}
 	s.setAngles(n)
 	for i := range m.layers {
@@ -115,4 +119,24 @@ func (s *State) attend(layer, n int) {
 			}
 		}
 	}
+}
+
+// addNgrams adds to x (hidden), the embedding of an <|assistant|> marker, the n-grams of the user's message that before ends with.
+func (s *State) addNgrams(x []float32, before []int) {
+	m, n := s.model, s.model.config.Ngrams
+	features := n.Features(m.tokenizer.question(m.markers, before))
+	if len(features) == 0 {
+		return
+	}
+	sum := make([]float32, n.Dim)
+	for _, row := range features {
+		add(sum, m.ngrams[int(row)*n.Dim:][:n.Dim])
+	}
+	scale := float32(1 / math.Sqrt(float64(len(features))))
+	for i := range sum {
+		sum[i] *= scale
+	}
+	projected := make([]float32, len(x))
+	matvec(projected, sum, m.ngramsProj)
+	add(x, projected)
 }

@@ -15,6 +15,12 @@ type Model struct {
 	embed  []float32 // (vocab, hidden); also the head
 	layers []layer
 	norm   []float32 // (hidden)
+
+	ngrams     []float32 // (rows, dim); nil without n-grams
+	ngramsProj []float32 // (hidden, dim)
+
+	tokenizer *Tokenizer // what Attach gave: n-grams and labels need it
+	markers   dialogueMarkers
 }
 
 // layer is the weights of one decoder layer. qSize is NumAttentionHeads*HeadDim, kvSize NumKeyValueHeads*HeadDim.
@@ -47,7 +53,8 @@ func NewModel(cfg Config, tensors []safetensors.Tensor) (*Model, error) {
 		}
 		values[t.Name] = v
 	}
-	m := &Model{config: cfg, embed: values["model.embed_tokens.weight"], norm: values["model.norm.weight"]}
+	m := &Model{config: cfg, embed: values["model.embed_tokens.weight"], norm: values["model.norm.weight"],
+		ngrams: values[ngramTable], ngramsProj: values[ngramProjection]}
 	for i := range cfg.NumHiddenLayers {
 		part := func(name string) []float32 { return values[layerTensor(i, name)] }
 		m.layers = append(m.layers, layer{
@@ -94,3 +101,34 @@ func checkTensors(cfg Config, tensors []safetensors.Tensor) error {
 
 // Config gives the model's architecture.
 func (m *Model) Config() Config { return m.config }
+
+// Attach tells the model which tokens its ids stand for. A model with n-grams reads the last question's text through them, and one with
+// labels names its intent before it replies; without a tokenizer it does neither. Call it before the model is used.
+func (m *Model) Attach(t *Tokenizer) error {
+	if err := matches(m.config, t); err != nil {
+		return err
+	}
+	markers, err := t.dialogueMarkers()
+	if err != nil {
+		return err
+	}
+	m.tokenizer, m.markers = t, markers
+	return nil
+}
+
+// textTokens is how many tokens texts are made of; labels come after them.
+func (m *Model) textTokens() int {
+	if m.tokenizer == nil {
+		return m.config.VocabSize
+	}
+	return m.tokenizer.textTokens
+}
+
+// labelsAfter gives the labels one of which comes before the reply to prompt.
+func (m *Model) labelsAfter(prompt []int) (LabelSet, bool) {
+	n := len(prompt)
+	if m.tokenizer == nil || n == 0 || n == m.config.MaxPositionEmbeddings || prompt[n-1] != m.markers.role[RoleAssistant] {
+		return LabelSet{}, false
+	}
+	return m.tokenizer.LabelSet(TellerNamespace)
+}

@@ -28,7 +28,8 @@ func (e *WindowError) Error() string {
 // memory that a step needs, so that a step allocates nothing. It is for one goroutine at a time.
 type State struct {
 	model  *Model
-	length int // tokens so far
+	length int   // tokens so far
+	tokens []int // (window), the first length are those so far
 
 	// keys, already rotated, and values: (layers, kvHeads, window, headDim)
 	keys, values []float32
@@ -55,6 +56,7 @@ func (m *Model) NewState() *State {
 	qSize, kvSize := c.NumAttentionHeads*c.HeadDim, c.NumKeyValueHeads*c.HeadDim
 	s := &State{
 		model:       m,
+		tokens:      make([]int, c.MaxPositionEmbeddings),
 		keys:        make([]float32, c.NumHiddenLayers*c.MaxPositionEmbeddings*kvSize),
 		values:      make([]float32, c.NumHiddenLayers*c.MaxPositionEmbeddings*kvSize),
 		x:           make([]float32, n*c.HiddenSize),
@@ -80,6 +82,9 @@ func (m *Model) NewState() *State {
 // Reset forgets the sequence.
 func (s *State) Reset() { s.length = 0 }
 
+// Truncate forgets all but the first n tokens, of which there must be as many.
+func (s *State) Truncate(n int) { s.length = min(n, s.length) }
+
 // Len is the number of tokens so far.
 func (s *State) Len() int { return s.length }
 
@@ -88,28 +93,56 @@ func (s *State) Len() int { return s.length }
 // with ctx's error soon after ctx ends: it looks at ctx before each layer of each chunk of the tokens. After
 // an error the sequence holds the chunks that were finished.
 func (s *State) Append(ctx context.Context, tokens []int) ([]float32, error) {
+	var last []float32
+	err := s.run(ctx, tokens, func(n int) { last = s.x[(n-1)*s.model.config.HiddenSize:] })
+	if err != nil {
+		return nil, err
+	}
+	s.head(last)
+	return s.logits, nil
+}
+
+// AppendEach is Append that gives the logits after every one of the tokens: it calls each with the token's place among
+// them, from 0, and logits that are valid during the call.
+func (s *State) AppendEach(ctx context.Context, tokens []int, each func(i int, logits []float32)) error {
+	done, hidden := 0, s.model.config.HiddenSize
+	return s.run(ctx, tokens, func(n int) {
+		for t := range n {
+			s.head(s.x[t*hidden:])
+			each(done+t, s.logits)
+		}
+		done += n
+	})
+}
+
+// head sets s.logits for the residual stream of one token.
+func (s *State) head(x []float32) {
+	hidden := s.model.config.HiddenSize
+	rmsNorm(s.normed[:hidden], x[:hidden], s.model.norm, s.model.config.RMSNormEps)
+	matvec(s.logits, s.normed[:hidden], s.model.embed)
+}
+
+// run takes tokens through the layers in chunks, and calls after each with its length; s.x has its residual stream then.
+func (s *State) run(ctx context.Context, tokens []int, chunk func(n int)) error {
 	c := s.model.config
 	if len(tokens) == 0 {
-		return nil, ErrNoTokens
+		return ErrNoTokens
 	}
 	if total := s.length + len(tokens); total > c.MaxPositionEmbeddings {
-		return nil, &WindowError{Tokens: total, Window: c.MaxPositionEmbeddings}
+		return &WindowError{Tokens: total, Window: c.MaxPositionEmbeddings}
 	}
 	for _, id := range tokens {
 		if id < 0 || id >= c.VocabSize {
-			return nil, fmt.Errorf("token %d is outside the vocabulary of %d", id, c.VocabSize)
+			return fmt.Errorf("token %d is outside the vocabulary of %d", id, c.VocabSize)
 		}
 	}
-	n := 0
 	for len(tokens) > 0 {
-		n = min(len(tokens), prefillChunk)
+		n := min(len(tokens), prefillChunk)
 		if err := s.forward(ctx, tokens[:n]); err != nil {
-			return nil, err
+			return err
 		}
+		chunk(n)
 		tokens = tokens[n:]
 	}
-	last := s.x[(n-1)*c.HiddenSize : n*c.HiddenSize]
-	rmsNorm(s.normed[:c.HiddenSize], last, s.model.norm, c.RMSNormEps)
-	matvec(s.logits, s.normed[:c.HiddenSize], s.model.embed)
-	return s.logits, nil
+	return nil
 }

@@ -16,6 +16,9 @@ type Tokenizer struct {
 	rules   map[pair]rule
 	longest int // bytes of the longest ordinary token
 	cache   wordCache
+
+	labels     []LabelSet
+	textTokens int // ids below it are not labels
 }
 
 // pair is two neighbouring tokens.
@@ -55,6 +58,9 @@ func newTokenizer(tokens []string, special map[string]int, merges []pair) (*Toke
 			return nil, fmt.Errorf("merge %d (%q) occurs twice", rank, text)
 		}
 		t.rules[m] = rule{rank: uint32(rank), result: id}
+	}
+	if err := t.findLabels(); err != nil {
+		return nil, err
 	}
 	return t, nil
 }

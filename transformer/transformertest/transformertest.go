@@ -80,6 +80,26 @@ func RandomModel(cfg transformer.Config, seed uint64) *transformer.Model {
 	return m
 }
 
+// LabelledBundle is a random model that has n-grams and labels: "balance", "card" and "other" of transformer.TellerNamespace, "a" and "b"
+// of "public".
+func LabelledBundle(seed uint64) *transformer.Bundle {
+	tokenizer, err := Tokenizer().WithLabels(
+		transformer.LabelSet{Namespace: transformer.TellerNamespace, Names: []string{"balance", "card", "other"}},
+		transformer.LabelSet{Namespace: "public", Names: []string{"a", "b"}},
+	)
+	if err != nil {
+		panic(err)
+	}
+	cfg := Config()
+	cfg.VocabSize = tokenizer.VocabSize()
+	cfg.Ngrams = &transformer.Ngrams{Rows: 256, Dim: 20, Words: 2, CharMin: 3, CharMax: 5}
+	b := &transformer.Bundle{Config: cfg, Tokenizer: tokenizer, Model: RandomModel(cfg, seed), Version: "custom-random"}
+	if err := b.Model.Attach(tokenizer); err != nil {
+		panic(err)
+	}
+	return b
+}
+
 // RandomBundle is RandomModel(Config(), seed) with Tokenizer.
 func RandomBundle(seed uint64) *transformer.Bundle {
 	cfg := Config()
