@@ -15,9 +15,9 @@ type AuditEntry struct {
 	ID     string          `json:"id"`
 	At     time.Time       `json:"at"` // UTC, to the microsecond
 	Actor  string          `json:"actor"`
-	Action string          `json:"action"` // "route.start", "route.switch"
-	Before json.RawMessage `json:"before"` // a Route; null at the first start
-	After  json.RawMessage `json:"after"`  // a Route
+	Action string          `json:"action"` // "route.start", "route.switch", "key.create", "key.revoke"
+	Before json.RawMessage `json:"before"` // a Route or a Key; null where there was none
+	After  json.RawMessage `json:"after"`  // a Route or a Key
 }
 
 // Audit lists the latest changes, newest first, at most limit of them.

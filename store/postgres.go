@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -30,14 +31,22 @@ func openPostgres(ctx context.Context, url string) (*Store, error) {
 		return nil, err
 	}
 	db := stdlib.OpenDB(*cfg)
-	// A process needs few: its statements take a millisecond. The bound leaves room for others on a
-	// server with PostgreSQL's default of 100.
-	db.SetMaxOpenConns(8)
-	db.SetMaxIdleConns(8)
-	db.SetConnMaxIdleTime(5 * time.Minute)
-	db.SetConnMaxLifetime(30 * time.Minute)
+	limit(db)
 	if err := migrate(ctx, db, goose.DialectPostgres, goose.WithSessionLocker(locker)); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the store in PostgreSQL (%s, database %s): %w", cfg.Host, cfg.Database, err), db.Close())
 	}
-	return &Store{db: db}, nil
+	relaxed := cfg.Copy()
+	relaxed.RuntimeParams["synchronous_commit"] = "off"
+	fast := stdlib.OpenDB(*relaxed)
+	limit(fast)
+	return &Store{db: db, fast: fast}, nil
+}
+
+// limit bounds a pool. A process needs few connections: its statements take a millisecond. The bound leaves room for
+// others on a server with PostgreSQL's default of 100.
+func limit(db *sql.DB) {
+	db.SetMaxOpenConns(6)
+	db.SetMaxIdleConns(6)
+	db.SetConnMaxIdleTime(5 * time.Minute)
+	db.SetConnMaxLifetime(30 * time.Minute)
 }

@@ -246,6 +246,3 @@ func scanRoute(row *sql.Row) (r Route, modelVersion string, err error) {
 	}
 	return r, modelVersion, nil
 }
-
-// now is the time at the resolution that is stored.
-func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }

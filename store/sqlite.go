@@ -50,7 +50,12 @@ func openSQLite(ctx context.Context, dir string) (*Store, error) {
 	if err != nil {
 		return fail(err)
 	}
-	return &Store{db: db}, nil
+	fast, err := sql.Open("sqlite", sqliteURL(path, "journal_mode(wal)", "foreign_keys(on)", "synchronous(normal)"))
+	if err != nil {
+		return fail(errors.Join(err, db.Close()))
+	}
+	fast.SetMaxOpenConns(1)
+	return &Store{db: db, fast: fast}, nil
 }
 
 func prepareSQLite(ctx context.Context, path string) (_ *sql.DB, err error) {
@@ -76,8 +81,8 @@ func prepareSQLite(ctx context.Context, path string) (_ *sql.DB, err error) {
 	return db, migrate(ctx, db, goose.DialectSQLite3)
 }
 
-// sqliteURL leaves `synchronous` at its default, full: a switch that was confirmed outlives a power
-// cut. Write transactions take their lock when they begin, since one that first reads cannot wait
+// sqliteURL leaves `synchronous` at its default, full, unless a pragma says otherwise: a switch that was confirmed
+// outlives a power cut. Write transactions take their lock when they begin, since one that first reads cannot wait
 // for another writer later.
 func sqliteURL(path string, pragmas ...string) string {
 	q := url.Values{"_txlock": {"immediate"}}

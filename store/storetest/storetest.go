@@ -35,6 +35,12 @@ func Run(t *testing.T, empty func(t *testing.T) Database) {
 		{"the cache sees other processes' switches", cacheFollows},
 		{"the cache sees its own switch at once", cacheSwitches},
 		{"the cache serves through an outage", cacheOutage},
+		{"keys are made, recognised and revoked", keys},
+		{"what a key spends is counted by the minute", limits},
+		{"an idempotency key belongs to the turn that came first", claims},
+		{"usage is recorded once a turn and summed", usage},
+		{"usage is recorded once by several processes", usageRaces},
+		{"conversations are listed, newest first", conversations},
 		{"a newer schema is refused", newerSchema},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, empty(t)) })
