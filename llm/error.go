@@ -15,6 +15,7 @@ type Code string
 const (
 	InvalidRequest  Code = "invalid_request"  // the request itself is wrong; no model can answer it
 	ContextTooLong  Code = "context_too_long" // the dialogue exceeds this model's window
+	NotSupported    Code = "not_supported"    // this model cannot do what the request asks; another one may
 	Refused         Code = "refused"          // the provider's content filter blocked prompt or reply
 	Unauthenticated Code = "unauthenticated"  // the provider did not accept our key
 	NotFound        Code = "model_not_found"  // the provider does not serve this model
@@ -33,7 +34,7 @@ const (
 // Known tells whether c is one of the codes above. A failure from elsewhere may carry any text.
 func (c Code) Known() bool {
 	switch c {
-	case InvalidRequest, ContextTooLong, Refused, Unauthenticated, NotFound, NotConfigured, RateLimited,
+	case InvalidRequest, ContextTooLong, NotSupported, Refused, Unauthenticated, NotFound, NotConfigured, RateLimited,
 		Overloaded, NoWorker, Unavailable, Timeout, BadReply, EmptyReply, Canceled, Internal:
 		return true
 	default:

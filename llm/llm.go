@@ -49,7 +49,9 @@ type Options struct {
 	// alternatives of each as well.
 	LogProbs    bool `json:"logprobs,omitempty"`
 	TopLogProbs int  `json:"top_logprobs,omitempty"`
-	// Choices are 2 to MaxChoices texts, one of which is the completion's text: the model's most probable.
+	// Choices are 2 to MaxChoices different texts of 1 to MaxChoiceBytes, one of which is the completion's text: the
+	// model's most probable. They bound the completion, so what bounds and steers a free text (MaxTokens, Temperature,
+	// TopP, Seed, Stop) has no part in it. Choices and Schema exclude each other.
 	Choices []string `json:"choices,omitempty"`
 	// Schema is a JSON schema that the completion's text conforms to. nil asks for free text.
 	Schema json.RawMessage `json:"schema,omitempty"`
@@ -57,8 +59,9 @@ type Options struct {
 
 // The bounds on Options' lists.
 const (
-	MaxStops   = 4
-	MaxChoices = 256
+	MaxStops       = 4
+	MaxChoices     = 256
+	MaxChoiceBytes = 2000
 )
 
 // FinishReason says why a completion ended.
@@ -84,8 +87,9 @@ type Completion struct {
 	Usage        Usage        `json:"usage"`
 	// Served names what answered, as the server reports it: a model id, a revision, a weights hash.
 	Served string `json:"served,omitempty"`
-	// Confidence is exp(mean log-probability of the completion's tokens), in (0, 1]. It is nil where
-	// the model reports no log-probabilities; NoConfidence then says why.
+	// Confidence is exp(mean log-probability of the completion's tokens), in (0, 1]; with choices the probability
+	// of the one that was chosen, as far as the model can tell. It is nil where the model reports no
+	// log-probabilities; NoConfidence then says why.
 	Confidence   *float64 `json:"confidence"`
 	NoConfidence string   `json:"no_confidence,omitempty"`
 	// LogProbs are those of the completion's tokens, where they were asked for and the model has them.

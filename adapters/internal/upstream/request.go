@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"cmp"
 	"math"
 	"unicode/utf8"
 
@@ -34,6 +35,12 @@ func Validate(req llm.Request) *llm.Error {
 	}
 	if t := req.Temperature; t != nil && (math.IsNaN(*t) || *t < 0 || *t > 2) {
 		return invalid("temperature is not between 0 and 2")
+	}
+	if len(req.Choices) > 0 && len(req.Schema) > 0 {
+		return invalid("choices and schema exclude each other")
+	}
+	if wrong := cmp.Or(checkChoices(req.Choices), checkSchema(req.Schema)); wrong != "" {
+		return invalid(wrong)
 	}
 	return nil
 }
