@@ -86,6 +86,13 @@ func (m *Model) Complete(ctx context.Context, req llm.Request, emit func(llm.Del
 	if err := upstream.Validate(req); err != nil {
 		return llm.Completion{}, err
 	}
+	if len(req.Choices) > 0 {
+		out, err := m.choose(ctx, req)
+		if err == nil && emit != nil {
+			emit(llm.Delta{Text: out.Text})
+		}
+		return out, err
+	}
 	ctx, call := upstream.Begin(ctx)
 	defer call.End()
 	resp, err := m.client.CreateChatCompletion(withTemperature(ctx, req.Temperature), wireRequest(m.id, req))
@@ -93,6 +100,9 @@ func (m *Model) Complete(ctx context.Context, req llm.Request, emit func(llm.Del
 		return llm.Completion{}, failed
 	}
 	out, err := completion(call, resp)
+	if err == nil {
+		err = upstream.CheckSchema(who, req, out)
+	}
 	if err == nil && emit != nil {
 		emit(llm.Delta{Text: out.Text})
 	}

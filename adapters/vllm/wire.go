@@ -18,6 +18,9 @@ func wireRequest(id string, req llm.Request) openai.ChatCompletionRequest {
 	if req.Temperature != nil {
 		out.Temperature = float32(*req.Temperature)
 	}
+	if len(req.Schema) > 0 {
+		out.ResponseFormat = schemaFormat("reply", req.Schema)
+	}
 	for _, m := range req.Messages {
 		out.Messages = append(out.Messages, openai.ChatCompletionMessage{Role: string(m.Role), Content: m.Text})
 	}

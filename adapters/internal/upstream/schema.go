@@ -7,6 +7,8 @@ import (
 	"fmt"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"teller/llm"
 )
 
 // maxSchemaBytes bounds a schema. Providers compile it to a grammar, and refuse far smaller ones.
@@ -28,8 +30,16 @@ func checkSchema(schema json.RawMessage) string {
 	return ""
 }
 
-// Conforms tells whether reply is JSON that conforms to a schema that Validate let pass.
-func Conforms(schema json.RawMessage, reply string) bool {
+// CheckSchema refuses a completion that does not conform to the schema of its request, which Validate let pass. One
+// that was cut short cannot conform, and its FinishReason says so.
+func CheckSchema(who string, req llm.Request, out llm.Completion) error {
+	if len(req.Schema) == 0 || out.FinishReason != llm.FinishStop || conforms(req.Schema, out.Text) {
+		return nil
+	}
+	return &llm.Error{Code: llm.BadReply, Message: who + " sent a reply that does not conform to the schema"}
+}
+
+func conforms(schema json.RawMessage, reply string) bool {
 	compiled, err := compile(schema)
 	if err != nil {
 		return false
