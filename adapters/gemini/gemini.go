@@ -124,6 +124,9 @@ func (m *Model) Complete(ctx context.Context, req llm.Request, emit func(llm.Del
 	if err := upstream.Validate(req); err != nil {
 		return llm.Completion{}, err
 	}
+	if err := m.unsupported(req); err != nil {
+		return llm.Completion{}, err
+	}
 	ctx, call := upstream.Begin(ctx)
 	defer call.End()
 	got, err := guarded(func() (reply, error) { return m.sdk.generate(ctx, req) })
@@ -132,6 +135,13 @@ func (m *Model) Complete(ctx context.Context, req llm.Request, emit func(llm.Del
 	}
 	out, err := completion(call, got)
 	m.rerouting.warn(m.id, out.Served)
+	switch {
+	case err != nil:
+	case len(req.Choices) > 0:
+		out, err = chosen(req.Choices, got, out)
+	default:
+		err = upstream.CheckSchema(who, req, out)
+	}
 	if err == nil && emit != nil {
 		emit(llm.Delta{Text: out.Text})
 	}

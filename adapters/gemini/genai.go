@@ -49,6 +49,7 @@ func (g *genAI) generate(ctx context.Context, req llm.Request) (reply, error) {
 	if req.Temperature != nil {
 		cfg.Temperature = genai.Ptr(float32(*req.Temperature))
 	}
+	constrain(cfg, req, g.thinking)
 	contents := make([]*genai.Content, 0, len(req.Messages))
 	for _, m := range req.Messages {
 		part := []*genai.Part{{Text: m.Text}}

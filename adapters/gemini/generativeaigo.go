@@ -69,6 +69,7 @@ func (g *generativeAIGo) generate(ctx context.Context, req llm.Request) (reply, 
 	if req.Temperature != nil {
 		model.SetTemperature(float32(*req.Temperature))
 	}
+	constrainOld(model, req, g.thinking)
 	chat := model.StartChat()
 	last := len(req.Messages) - 1
 	for _, m := range req.Messages[:last] {

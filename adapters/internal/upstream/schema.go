@@ -65,4 +65,6 @@ func compile(schema json.RawMessage) (*jsonschema.Schema, error) {
 // nowhere loads no other schema: a $ref must not read a file of this machine.
 type nowhere struct{}
 
-func (nowhere) Load(string) (any, error) { return nil, errors.New("a schema refers to another document") }
+func (nowhere) Load(string) (any, error) {
+	return nil, errors.New("a schema refers to another document")
+}
