@@ -30,6 +30,7 @@ const topP = 0.95
 type Model struct {
 	bundle *engine.Bundle
 	engine generator
+	scorer *engine.Engine // weighs choices; the same engine
 }
 
 var _ llm.Model = (*Model)(nil)
@@ -62,7 +63,8 @@ func load(path string) (*engine.Bundle, error) {
 }
 
 func newModel(bundle *engine.Bundle) *Model {
-	return &Model{bundle: bundle, engine: engine.NewEngine(bundle.Model, runtime.GOMAXPROCS(0))}
+	e := engine.NewEngine(bundle.Model, runtime.GOMAXPROCS(0))
+	return &Model{bundle: bundle, engine: e, scorer: e}
 }
 
 // Complete answers from the weights. Temperature is 0 when the request has none: a small model is at its best
@@ -70,6 +72,13 @@ func newModel(bundle *engine.Bundle) *Model {
 func (m *Model) Complete(ctx context.Context, req llm.Request, emit func(llm.Delta)) (llm.Completion, error) {
 	if err := upstream.Validate(req); err != nil {
 		return llm.Completion{}, err
+	}
+	if err := unsupported(req); err != nil {
+		return llm.Completion{}, err
+	}
+	if len(req.Choices) > 0 {
+		out, err := m.choose(ctx, req)
+		return emitWhole(out, err, emit)
 	}
 	opts := options(req)
 	prompt, err := m.bundle.Tokenizer.FitDialogue(dialogue(req.Messages), m.promptLimit(opts.MaxTokens))
