@@ -22,11 +22,15 @@ const queryWithin = 4 * time.Second
 
 // Transcript gives what was said in a conversation. One that is not there is ErrNoConversation.
 func (c *Client) Transcript(ctx context.Context, tenant, conversationID string) (workflows.Transcript, error) {
+	return c.transcript(ctx, workflowID(tenant, conversationID))
+}
+
+func (c *Client) transcript(ctx context.Context, workflowID string) (workflows.Transcript, error) {
 	ctx, cancel := context.WithTimeout(ctx, queryWithin)
 	defer cancel()
 	var t workflows.Transcript
 	response, err := c.temporal.QueryWorkflowWithOptions(ctx, &client.QueryWorkflowWithOptionsRequest{
-		WorkflowID: workflowID(tenant, conversationID),
+		WorkflowID: workflowID,
 		QueryType:  workflows.QueryTranscript,
 		// An erased conversation was terminated and is deleted a little later: it is gone at once.
 		QueryRejectCondition: enumspb.QUERY_REJECT_CONDITION_NOT_COMPLETED_CLEANLY,
@@ -55,21 +59,11 @@ func (c *Client) Erase(ctx context.Context, tenant, conversationID string) error
 	if err := c.temporal.TerminateWorkflow(ctx, id, "", "erased"); err != nil && !errors.As(err, &notFound) {
 		return conversationError(err)
 	}
-	runs := map[string]bool{first.GetWorkflowExecutionInfo().GetExecution().GetRunId(): true}
-	var page []byte
-	for {
-		list, err := c.temporal.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
-			Namespace: c.namespace, Query: fmt.Sprintf("WorkflowId = '%s'", id), NextPageToken: page})
-		if err != nil {
-			return conversationError(err)
-		}
-		for _, e := range list.GetExecutions() {
-			runs[e.GetExecution().GetRunId()] = true
-		}
-		if page = list.GetNextPageToken(); len(page) == 0 {
-			break
-		}
+	runs, err := c.runs(ctx, id)
+	if err != nil {
+		return conversationError(err)
 	}
+	runs[first.GetWorkflowExecutionInfo().GetExecution().GetRunId()] = true
 	for run := range runs {
 		_, err := c.temporal.WorkflowService().DeleteWorkflowExecution(ctx, &workflowservice.DeleteWorkflowExecutionRequest{
 			Namespace:         c.namespace,
@@ -80,6 +74,25 @@ func (c *Client) Erase(ctx context.Context, tenant, conversationID string) error
 		}
 	}
 	return nil
+}
+
+// runs gives the runs of a workflow that Temporal lists: all but those that are a moment old.
+func (c *Client) runs(ctx context.Context, workflowID string) (map[string]bool, error) {
+	runs := map[string]bool{}
+	var page []byte
+	for {
+		list, err := c.temporal.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
+			Namespace: c.namespace, Query: fmt.Sprintf("WorkflowId = '%s'", workflowID), NextPageToken: page})
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range list.GetExecutions() {
+			runs[e.GetExecution().GetRunId()] = true
+		}
+		if page = list.GetNextPageToken(); len(page) == 0 {
+			return runs, nil
+		}
+	}
 }
 
 func conversationError(err error) error {

@@ -49,6 +49,7 @@ func New(c client.Client, namespace string, idle time.Duration) *Client {
 var (
 	ErrOtherRequest   = errors.New("the Idempotency-Key was used with another request")
 	ErrNoConversation = errors.New("there is no such conversation")
+	ErrNoTurn         = errors.New("there is no such turn")
 )
 
 // Ask submits a turn that stands alone and waits for its answer. A turn of the same id that is
@@ -60,7 +61,7 @@ func (c *Client) Ask(ctx context.Context, in workflows.TurnInput, durable bool) 
 	accept, cancel := context.WithTimeout(context.WithoutCancel(ctx), acceptWithin)
 	defer cancel()
 	run, err := c.temporal.ExecuteWorkflow(accept, client.StartWorkflowOptions{
-		ID:                       "chat-" + in.ID,
+		ID:                       chatPrefix + in.ID,
 		TaskQueue:                workflows.QueueMain,
 		EnableEagerStart:         true,
 		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
@@ -229,11 +230,18 @@ func updateID(turnID string, attempt int) string {
 	return turnID + "." + string(rune('a'+attempt-1))
 }
 
-const conversationPrefix = "conversation-"
+const (
+	chatPrefix         = "chat-"
+	conversationPrefix = "conversation-"
+)
 
 // workflowID hides the conversation's id: a caller's text never stands in a workflow id.
 func workflowID(tenant, conversationID string) string {
-	return conversationPrefix + Hash("conversation", tenant, conversationID)
+	return conversationPrefix + conversationHash(tenant, conversationID)
+}
+
+func conversationHash(tenant, conversationID string) string {
+	return Hash("conversation", tenant, conversationID)
 }
 
 // Hash gives 32 hexadecimal digits for the parts, each of which keeps its place.
