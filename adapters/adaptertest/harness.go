@@ -27,6 +27,7 @@ type Capability string
 const (
 	HTTP       Capability = "a provider over HTTP" // Subject.Provider scripts it
 	Confidence Capability = "log-probabilities"    // a completion has a confidence
+	Schema     Capability = "schemas"              // a reply can be kept to a JSON schema; without it the request is refused as NotSupported
 )
 
 // Harness makes the models that the suite tests.
@@ -71,6 +72,8 @@ func Run(t *testing.T, h Harness) {
 	s := suite{h}
 	t.Run("reply", s.replies)
 	t.Run("request", s.requests)
+	t.Run("choices", s.choices)
+	t.Run("schema", s.schemas)
 	t.Run("failure", s.failures)
 	t.Run("end", s.ends)
 	t.Run("check", s.checks)

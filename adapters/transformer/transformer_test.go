@@ -48,7 +48,7 @@ func TestConformance(t *testing.T) {
 				t.Skip("this build carries no weights")
 			}
 			adaptertest.Run(t, adaptertest.Harness{
-				Lacks: []adaptertest.Capability{adaptertest.HTTP},
+				Lacks: []adaptertest.Capability{adaptertest.HTTP, adaptertest.Schema},
 				New: func(*testing.T) adaptertest.Subject {
 					m := newModel(bundle)
 					subject := adaptertest.Subject{Model: m, Window: bundle.Config.MaxPositionEmbeddings}

@@ -14,6 +14,9 @@ type Behaviour struct {
 	// Text is the reply; Reply, when set, makes it from the request instead.
 	Text  string
 	Reply func(Request) string
+	// Choice is the value that a reply bound to an enumeration takes. Empty, or none of them, is the first one. Text
+	// and Reply pay no heed to what binds the reply.
+	Choice string
 	// Served is the model that the reply names. Empty names the model that was asked for.
 	Served string
 	// LogProb is the log-probability that the reply gives for each of its tokens, 0 or less. nil

@@ -1,6 +1,8 @@
 package fakeserver
 
 import (
+	"cmp"
+	"encoding/json"
 	"net/http"
 	"strings"
 	"unicode"
@@ -22,6 +24,10 @@ type Request struct {
 	MaxTokens   *int     // nil: not sent
 	Temperature *float64 // nil: not sent
 	LogProbs    bool     // log-probabilities were asked for
+
+	// Enum are the values that the reply is bound to; Schema is the JSON schema that it is. nil: not sent.
+	Enum   []string
+	Schema json.RawMessage
 }
 
 // PromptTokens counts the words of all messages.
@@ -50,7 +56,7 @@ func (b Behaviour) Compose(r Request) Reply {
 	case b.Reply != nil:
 		text = b.Reply(r)
 	case text == "" && !b.Filtered:
-		text = DefaultText
+		text = cmp.Or(b.constrained(r), DefaultText)
 	}
 	out := Reply{Text: text, Finish: llm.FinishStop, Model: r.Model}
 	if b.Served != "" {

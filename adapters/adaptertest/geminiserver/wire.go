@@ -37,12 +37,31 @@ func parse(call *fakeserver.Request) error {
 		GenerationConfig  struct {
 			MaxOutputTokens *int     `json:"maxOutputTokens"`
 			Temperature     *float64 `json:"temperature"`
+
+			ResponseMIMEType   string          `json:"responseMimeType"`
+			ResponseJSONSchema json.RawMessage `json:"responseJsonSchema"`
+			ResponseSchema     *struct {
+				Type any      `json:"type"` // its name, or its number in Google's proto
+				Enum []string `json:"enum"`
+			} `json:"responseSchema"`
 		} `json:"generationConfig"`
 	}
 	if err := json.Unmarshal(call.Body, &in); err != nil {
 		return errors.New("Invalid JSON payload received.") //nolint:staticcheck // Google's own words
 	}
 	call.MaxTokens, call.Temperature = in.GenerationConfig.MaxOutputTokens, in.GenerationConfig.Temperature
+	switch config := in.GenerationConfig; config.ResponseMIMEType {
+	case "":
+	case "text/x.enum":
+		if config.ResponseSchema == nil || len(config.ResponseSchema.Enum) == 0 || (config.ResponseSchema.Type != "STRING" && config.ResponseSchema.Type != 1.0) {
+			return errors.New("Response MIME type text/x.enum needs a schema of type STRING with an enum.") //nolint:staticcheck // Google's own words
+		}
+		call.Enum = config.ResponseSchema.Enum
+	case "application/json":
+		call.Schema = config.ResponseJSONSchema
+	default:
+		return errors.New("Unsupported response MIME type.") //nolint:staticcheck // Google's own words
+	}
 	if in.SystemInstruction != nil {
 		call.Messages = append(call.Messages, llm.Message{Role: llm.System, Text: in.SystemInstruction.text()})
 	}

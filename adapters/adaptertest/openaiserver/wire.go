@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"teller/adapters/adaptertest/fakeserver"
@@ -25,6 +24,13 @@ func parse(call *fakeserver.Request) error {
 		Temperature         *float64 `json:"temperature"`
 		LogProbs            bool     `json:"logprobs"`
 		Stream              bool     `json:"stream"`
+		ResponseFormat      *struct {
+			Type       string `json:"type"`
+			JSONSchema struct {
+				Name   string          `json:"name"`
+				Schema json.RawMessage `json:"schema"`
+			} `json:"json_schema"`
+		} `json:"response_format"`
 	}
 	if err := json.Unmarshal(call.Body, &in); err != nil {
 		return errors.New("the body is not a chat completion request")
@@ -33,6 +39,12 @@ func parse(call *fakeserver.Request) error {
 	call.MaxTokens = in.MaxTokens
 	if in.MaxCompletionTokens != nil {
 		call.MaxTokens = in.MaxCompletionTokens
+	}
+	if format := in.ResponseFormat; format != nil {
+		if format.Type != "json_schema" || format.JSONSchema.Name == "" || len(format.JSONSchema.Schema) == 0 {
+			return errors.New("response_format is not a json_schema with a name and a schema")
+		}
+		call.Schema = format.JSONSchema.Schema
 	}
 	for _, m := range in.Messages {
 		if m.Content == nil {
@@ -107,7 +119,7 @@ func completion(b fakeserver.Behaviour, call fakeserver.Request, now time.Time) 
 	}
 	if b.LogProb != nil && call.LogProbs {
 		choice.LogProbs = &wireLogProbs{}
-		for _, word := range strings.Fields(reply.Text) {
+		for _, word := range fakeserver.Tokens(reply.Text) {
 			choice.LogProbs.Content = append(choice.LogProbs.Content,
 				wireLogProb{Token: word, LogProb: *b.LogProb, TopLogProbs: []string{}})
 		}

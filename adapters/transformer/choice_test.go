@@ -1,0 +1,68 @@
+package transformer
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"teller/llm"
+	engine "teller/transformer"
+	"teller/transformer/transformertest"
+)
+
+func TestChoicesAmongLabels(t *testing.T) {
+	bundle := transformertest.LabelledBundle(1) // of "teller": balance, card, other; of "public": a, b
+	m := newModel(bundle)
+	ask := func(choices ...string) llm.Completion {
+		req := question("What is my balance?")
+		req.Choices = choices
+		out, err := m.Complete(t.Context(), req, nil)
+		require.NoError(t, err)
+		return out
+	}
+	all, err := bundle.ChooseLabel(t.Context(), m.scorer, dialogue(question("What is my balance?").Messages), engine.TellerNamespace)
+	require.NoError(t, err)
+
+	out := ask("balance", "card", "other")
+	require.InDeltaSlice(t, all, out.ChoiceProbabilities, 1e-9)
+	require.Equal(t, 1, out.Usage.CompletionTokens, "a label is one token")
+	two := ask("Other", "BALANCE")
+	require.InDelta(t, all[2]/(all[0]+all[2]), two.ChoiceProbabilities[0], 1e-9, "their share of what both have")
+	require.Contains(t, []string{"Other", "BALANCE"}, two.Text, "as the caller wrote it")
+
+	texts, err := bundle.ScoreTexts(t.Context(), m.scorer, dialogue(question("What is my balance?").Messages), []string{"balance", "loan"})
+	require.NoError(t, err)
+	mixed := ask("balance", "loan")
+	require.InDeltaSlice(t, engine.Softmax(texts), mixed.ChoiceProbabilities, 1e-9, "a choice that is no label makes all of them texts")
+	require.Greater(t, mixed.Usage.CompletionTokens, 1)
+	require.NotEqual(t, ask("card", "Card").ChoiceProbabilities[0], 0.5, "two spellings of one label are two texts")
+}
+
+func TestWhichLabels(t *testing.T) {
+	sets := []engine.LabelSet{
+		{Namespace: "teller", Names: []string{"card_arrival", "balance", "top_up", "transfer"}},
+		{Namespace: "public", Names: []string{"Refund_not_showing_up", "reverted_card_payment?", "transfer", "balance"}},
+		{Namespace: "small", Names: []string{"transfer", "balance"}},
+	}
+	for _, c := range []struct {
+		name      string
+		choices   []string
+		namespace string
+		places    []int
+	}{
+		{"as given", []string{"balance", "card_arrival"}, "teller", []int{1, 0}},
+		{"with spaces and dashes", []string{"Card arrival", "top-up"}, "teller", []int{0, 2}},
+		{"capitals in the label", []string{"refund not showing up", "reverted_card_payment?"}, "public", []int{0, 1}},
+		{"the smallest set that has all", []string{"balance", "transfer"}, "small", []int{1, 0}},
+		{"over two sets", []string{"card_arrival", "reverted_card_payment?"}, "", nil},
+		{"unknown", []string{"balance", "loan"}, "", nil},
+		{"two spellings of one", []string{"top up", "top-up"}, "", nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			namespace, places, ok := labels(sets, c.choices)
+			require.Equal(t, c.places != nil, ok)
+			require.Equal(t, c.namespace, namespace)
+			require.Equal(t, c.places, places)
+		})
+	}
+}
