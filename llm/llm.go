@@ -94,6 +94,8 @@ type Completion struct {
 	NoConfidence string   `json:"no_confidence,omitempty"`
 	// LogProbs are those of the completion's tokens, where they were asked for and the model has them.
 	LogProbs []TokenLogProb `json:"logprobs,omitempty"`
+	// Chosen tells that the text is one of the request's choices.
+	Chosen bool `json:"chosen,omitempty"`
 	// ChoiceProbabilities are those of the request's choices, in their order, with a sum of 1. They are nil without
 	// choices, and where the model reports no probabilities.
 	ChoiceProbabilities []float64 `json:"choice_probabilities,omitempty"`

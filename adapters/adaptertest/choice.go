@@ -24,6 +24,7 @@ func (s suite) choices(t *testing.T) {
 		out, err := sub.Model.Complete(testContext(t), req, nil)
 		require.NoError(t, err)
 		require.Contains(t, req.Choices, out.Text)
+		require.True(t, out.Chosen)
 		require.Equal(t, llm.FinishStop, out.FinishReason)
 		require.NotEmpty(t, out.Served)
 		require.Positive(t, out.Usage.PromptTokens)

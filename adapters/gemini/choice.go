@@ -57,7 +57,7 @@ func chosen(choices []string, got reply, out llm.Completion) (llm.Completion, er
 	if !ok {
 		return llm.Completion{}, &llm.Error{Code: llm.BadReply, Message: who + " answered with none of the choices"}
 	}
-	out.Text, out.LogProbs = choice, nil
+	out.Text, out.Chosen, out.LogProbs = choice, true, nil
 	if out.Confidence != nil && got.replyTokens > 0 {
 		out.Confidence, out.NoConfidence = upstream.Confidence(math.Log(*out.Confidence) * float64(got.replyTokens))
 	}

@@ -33,6 +33,7 @@ func (m *Model) choose(ctx context.Context, req llm.Request) (llm.Completion, er
 		FinishReason:        llm.FinishStop,
 		Usage:               llm.Usage{PromptTokens: len(prompt), CompletionTokens: tokens[best]},
 		Served:              m.bundle.Version,
+		Chosen:              true,
 		ChoiceProbabilities: probabilities,
 	}
 	out.Confidence = &out.ChoiceProbabilities[best]

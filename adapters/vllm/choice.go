@@ -47,7 +47,7 @@ func (m *Model) choose(ctx context.Context, req llm.Request) (llm.Completion, er
 		return llm.Completion{}, &llm.Error{Code: llm.BadReply, Message: who + " answered with none of the choices"}
 	}
 	out.Confidence, out.NoConfidence = choiceConfidence(resp.Choices[0].LogProbs, out.Text, from, to)
-	out.Text, out.LogProbs = chosen, nil
+	out.Text, out.Chosen, out.LogProbs = chosen, true, nil
 	return out, nil
 }
 
