@@ -37,12 +37,15 @@ type GenerateOptions struct {
 	Sampling
 	// MaxTokens is the most tokens to generate. 0 is as many as the window holds.
 	MaxTokens int
+	// Top is how many of the most likely tokens each Token lists beside the chosen one.
+	Top int
 }
 
 // Token is one generated token.
 type Token struct {
 	ID      int
 	LogProb float64 // natural logarithm, under the model's own distribution
+	Top     []Token // the most likely tokens in its place, best first: GenerateOptions.Top of them
 }
 
 // FinishReason says why a generation ended.
@@ -144,7 +147,8 @@ func (s *slot) generate(ctx context.Context, prompt []int, opts GenerateOptions,
 		if err != nil {
 			return result, err
 		}
-		id, logProb, err := s.sampler.next(logits[:m.textTokens()])
+		logits = logits[:m.textTokens()]
+		id, logProb, err := s.sampler.next(logits)
 		if err != nil {
 			return result, err
 		}
@@ -153,6 +157,9 @@ func (s *slot) generate(ctx context.Context, prompt []int, opts GenerateOptions,
 			return result, nil
 		}
 		token := Token{ID: id, LogProb: logProb}
+		if opts.Top > 0 {
+			token.Top = top(logits, opts.Top, float64(logits[id])-logProb)
+		}
 		result.Tokens = append(result.Tokens, token)
 		if onToken != nil {
 			onToken(token)
