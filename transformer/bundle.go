@@ -26,6 +26,8 @@ type Bundle struct {
 	Config    Config
 	Tokenizer *Tokenizer
 	Model     *Model
+	// Calibration is nil when the folder has none.
+	Calibration *Calibration
 	// Version names the weights: "custom-" and the first eight hex digits of their file's SHA-256.
 	Version string
 }
@@ -41,7 +43,7 @@ func LoadDir(dir string) (*Bundle, error) {
 
 // LoadFS reads config.json, tokenizer.json and model.safetensors. Where config.json has their checksums,
 // a file that was cut short, altered or taken from another model is refused; so is a tokenizer that
-// has not exactly the model's vocabulary and its begin and end tokens.
+// has not exactly the model's vocabulary and its begin and end tokens, and a calibration.json of other weights.
 func LoadFS(dir fs.FS) (*Bundle, error) {
 	data, err := fs.ReadFile(dir, configFile)
 	if err != nil {
@@ -77,7 +79,18 @@ func LoadFS(dir fs.FS) (*Bundle, error) {
 	if err := model.Attach(tokenizer); err != nil {
 		return nil, err
 	}
-	return &Bundle{Config: cfg, Tokenizer: tokenizer, Model: model, Version: "custom-" + sum[:8]}, nil
+	b := &Bundle{Config: cfg, Tokenizer: tokenizer, Model: model, Version: "custom-" + sum[:8]}
+	data, err = fs.ReadFile(dir, calibrationFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return b, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if b.Calibration, err = parseCalibration(data, sum); err != nil {
+		return nil, err
+	}
+	return b, nil
 }
 
 // readChecked reads a file and gives its checksum, which must be want unless want is empty.
@@ -116,7 +129,7 @@ func matches(cfg Config, tokenizer *Tokenizer) error {
 
 // SaveDir writes a model's folder, made if need be, that LoadDir reads. It sets cfg's checksums. Each file
 // is replaced at once and config.json comes last, so a folder that a crash left half written is refused by its
-// checksums rather than served.
+// checksums rather than served. A calibration of the weights before is removed.
 func SaveDir(dir string, cfg Config, tensors []safetensors.Tensor, tokenizer *Tokenizer) error {
 	if err := cfg.Validate(); err != nil {
 		return err
@@ -142,6 +155,9 @@ func SaveDir(dir string, cfg Config, tensors []safetensors.Tensor, tokenizer *To
 		return err
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	if err := os.Remove(filepath.Join(dir, calibrationFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	for _, f := range []struct {

@@ -38,7 +38,7 @@ func (b *Bundle) ChooseLabel(ctx context.Context, e *Engine, dialogue []Message,
 	if err != nil {
 		return nil, err
 	}
-	return Softmax(logProbs), nil
+	return b.Calibrated(namespace, logProbs), nil
 }
 
 // ScoreTexts gives the log-probability of each text as the whole reply to a dialogue, exactly as the model would write it: after the label
