@@ -2,13 +2,13 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -17,18 +17,20 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 
 	"teller/corpus"
-	"teller/transformer"
+	"teller/evaluation"
 	"teller/transformer/train"
 )
 
 type trainCmd struct {
 	Out     string  `required:"" type:"path" placeholder:"DIR" help:"Folder for config.json, model.safetensors and tokenizer.json. Point CUSTOM_MODEL_PATH at it to serve the model. The loss curve goes beside it, to DIR.loss.svg, and so does the checkpoint of an unfinished run."`
 	Corpus  string  `type:"existingdir" placeholder:"DIR" help:"Folder of .yaml files to train on. Default: the corpus built into this binary (corpus/banking in the repository, which shows the format)."`
+	Data    string  `type:"existingdir" placeholder:"DIR" help:"Folder of imported public data sets to train on, too; see 'teller data import'. A tenth of each is held out to measure on."`
+	Report  string  `type:"path" placeholder:"FILE" help:"Write the results on held-out questions as JSON, failures included."`
 	Seed    uint64  `default:"1" help:"Everything random follows from it. The same seed, --steps and corpus give the same weights on the same kind of processor."`
 	Minutes float64 `default:"12" help:"How long to train when --steps is not given. The number of steps is then settled at the start, from a timing; the learning rate falls to its end over exactly these steps."`
 	Steps   int     `placeholder:"N" help:"Train for this many steps, however long they take."`
 	Resume  bool    `help:"Go on from the checkpoint of a run with the same flags that was interrupted or killed. It ends with the same weights as if it had never stopped. Without a checkpoint, training starts from the beginning."`
-	Check   bool    `default:"true" negatable:"" help:"Let the finished model answer the held-out questions and count the good answers."`
+	Check   bool    `default:"true" negatable:"" help:"Calibrate the finished model and measure it on questions it was not trained on."`
 
 	Hidden       int     `group:"Size of the model" default:"${hidden}" help:"Width of the residual stream."`
 	Intermediate int     `group:"Size of the model" default:"${intermediate}" help:"Width inside the SwiGLU block."`
@@ -98,11 +100,27 @@ func (t trainCmd) run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	var sets []train.Dataset
+	if t.Data != "" {
+		if sets, err = train.LoadDatasets(t.Data); err != nil {
+			return err
+		}
+		labelled, err := corpus.LoadLabelled()
+		if err != nil {
+			return err
+		}
+		if err := train.AddLabelled(sets, labelled); err != nil {
+			return err
+		}
+	}
 	stats := c.Stats()
 	fmt.Fprintf(out, "Corpus: %d phrasings of %d intents in %d families, of which %d are held out.\n", stats.Phrasings, stats.Intents, stats.Families, stats.HeldOut)
+	for _, d := range sets {
+		fmt.Fprintf(out, "Data set %s: %d questions, and %d of our own.\n", d.Name, len(d.Rows), len(d.Extra))
+	}
 
 	show := newTrainProgress(out)
-	result, err := train.Run(ctx, c, o, show.update)
+	result, err := train.Run(ctx, c, sets, o, show.update)
 	show.end()
 	if errors.Is(err, context.Canceled) {
 		return fmt.Errorf("stopped; the same command with --resume goes on from here (%w)", err)
@@ -120,30 +138,26 @@ func (t trainCmd) run(ctx context.Context, out io.Writer) error {
 	if !t.Check {
 		return nil
 	}
-	return check(ctx, out, c, t.Out)
-}
-
-// check prints how many held-out questions the model in dir answers with all that is required.
-func check(ctx context.Context, out io.Writer, c *corpus.Corpus, dir string) error {
-	bundle, err := transformer.LoadDir(dir)
+	report, err := train.Examine(ctx, t.Out, c, sets)
 	if err != nil {
 		return err
 	}
-	const seed = 1
-	e, err := train.Evaluate(ctx, bundle, c, corpus.Validation, seed)
+	fmt.Fprint(out, report.Text())
+	for namespace, choice := range report.Choices {
+		diagram := filepath.Clean(t.Out) + ".reliability-" + namespace + ".svg"
+		svg := evaluation.ReliabilitySVG(report.Version+": labels of "+namespace, choice.Bins)
+		if err := os.WriteFile(diagram, svg, 0o644); err != nil {
+			return err
+		}
+	}
+	if t.Report == "" {
+		return nil
+	}
+	data, err := json.MarshalIndent(report, "", "  ")
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%s answers %d of %d held-out questions with all required facts and nothing invented:\n", bundle.Version, e.All.Good, e.All.Total)
-	var kinds []corpus.Kind
-	for kind := range e.ByKind {
-		kinds = append(kinds, kind)
-	}
-	slices.Sort(kinds)
-	for _, kind := range kinds {
-		fmt.Fprintf(out, "  %-13s %d of %d\n", kind, e.ByKind[kind].Good, e.ByKind[kind].Total)
-	}
-	return nil
+	return os.WriteFile(t.Report, append(data, '\n'), 0o644)
 }
 
 // trainProgress shows a run's progress: a bar on a terminal, a line now and then elsewhere.

@@ -15,9 +15,19 @@ type Batch struct {
 	Targets []int32   // (size) the id to predict after each token
 	Weights []float32 // (size) how much each prediction counts; 0 is not at all
 	Docs    []Doc
-	MaxLen  int // no document is longer than this, in tokens
-	used    int // tokens in documents
+	Bags    []Bag // of the documents' markers; Place counts from the start of the batch
+	MaxLen  int   // no document is longer than this, in tokens
+	used    int   // tokens in documents
 }
+
+// Bag is the n-grams that enter at one token.
+type Bag struct {
+	Place    int     // of the token
+	Features []int32 // rows of the table, as transformer.Ngrams gives them; at least one
+}
+
+// bagRoom is how many bags a batch of size tokens takes. A dialogue has at least this share of other tokens for each.
+func bagRoom(size int) int { return (size + 3) / 4 }
 
 // NewBatch makes an empty batch of size tokens for documents of at most maxLen tokens.
 func NewBatch(size, maxLen int) *Batch {
@@ -38,7 +48,7 @@ func (b *Batch) Reset() {
 	clear(b.Tokens)
 	clear(b.Targets)
 	clear(b.Weights)
-	b.Docs, b.used = b.Docs[:0], 0
+	b.Docs, b.Bags, b.used = b.Docs[:0], b.Bags[:0], 0
 }
 
 // Sample is one dialogue ready for training. Weights[i] says how much predicting IDs[i+1] from what stands before
@@ -46,6 +56,7 @@ func (b *Batch) Reset() {
 type Sample struct {
 	IDs     []int32
 	Weights []float32
+	Bags    []Bag
 }
 
 // Add appends a sample as a document. It reports false, and changes nothing, when there is no room left.
@@ -54,13 +65,19 @@ func (b *Batch) Add(s Sample) (bool, error) {
 	if n < 1 || n > b.MaxLen {
 		return false, fmt.Errorf("train: a document of %d tokens; a batch takes 1 to %d", n, b.MaxLen)
 	}
-	if b.used+n > b.Size() {
+	if b.used+n > b.Size() || len(b.Bags)+len(s.Bags) > bagRoom(b.Size()) && b.used > 0 {
 		return false, nil
+	}
+	if len(s.Bags) > bagRoom(b.Size()) {
+		return false, fmt.Errorf("train: a document with %d bags of n-grams; a batch takes %d", len(s.Bags), bagRoom(b.Size()))
 	}
 	copy(b.Tokens[b.used:], s.IDs[:n])
 	copy(b.Targets[b.used:], s.IDs[1:])
 	copy(b.Weights[b.used:], s.Weights[:n])
 	b.Docs = append(b.Docs, Doc{b.used, b.used + n})
+	for _, bag := range s.Bags {
+		b.Bags = append(b.Bags, Bag{b.used + bag.Place, bag.Features})
+	}
 	b.used += n
 	return true, nil
 }

@@ -35,14 +35,14 @@ func BenchmarkTrain(b *testing.B) {
 					break
 				}
 			}
-			g, err := newGraph(config, params, weights, batch, 0.05, true)
+			g, err := newGraph(config, params, weights, batch, graphOptions{labels: nil, smoothing: smoothing{0.05, 0.05}, dropout: o.Dropout, gradients: true})
 			require.NoError(b, err)
 			defer func() { require.NoError(b, g.close()) }()
 			optimizer := newAdamW(params, weights, o)
 			start, step := cpuTime(b), 0
 			for b.Loop() {
 				step++
-				_, err := g.run()
+				_, err := g.run(step)
 				require.NoError(b, err)
 				optimizer.step(weights, g.gradient, 1e-4, step)
 			}

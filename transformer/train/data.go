@@ -11,12 +11,50 @@ import (
 	"teller/transformer"
 )
 
-// trainTokenizer learns the vocabulary from the training split. It sees no digits, so no token but the ten single
+// source is all that a run trains on.
+type source struct {
+	corpus *corpus.Corpus
+	sets   []trainingSet
+}
+
+// trainingSet is a data set cut into what is trained on and what is held out.
+type trainingSet struct {
+	name              string
+	labels            transformer.LabelSet
+	training, heldOut []Row
+}
+
+// newSource holds a part of each data set out. The part depends on the data alone, not on the run's seed, so that no figure measured on it
+// comes from a model that another seed showed it to.
+func newSource(c *corpus.Corpus, sets []Dataset) source {
+	s := source{corpus: c}
+	for _, d := range sets {
+		training, heldOut := d.Split(holdoutSeed)
+		s.sets = append(s.sets, trainingSet{d.Name, d.labels(), training, heldOut})
+	}
+	return s
+}
+
+const holdoutSeed = 1
+
+// labelSets gives the labels that the model learns: the corpus's intents, then each data set's.
+func (s source) labelSets() []transformer.LabelSet {
+	var out []transformer.LabelSet
+	if names := s.corpus.Names(); len(names) > 0 {
+		out = append(out, transformer.LabelSet{Namespace: transformer.TellerNamespace, Names: names})
+	}
+	for _, set := range s.sets {
+		out = append(out, set.labels)
+	}
+	return out
+}
+
+// trainTokenizer learns the vocabulary from the training parts and adds the labels. It sees no digits, so no token but the ten single
 // digits holds one: a model copies figures that it never saw only when it reads them digit by digit.
-func trainTokenizer(c *corpus.Corpus, o Options) (*transformer.Tokenizer, error) {
+func trainTokenizer(s source, o Options) (*transformer.Tokenizer, error) {
 	noDigits := strings.NewReplacer("0", "\n", "1", "\n", "2", "\n", "3", "\n", "4", "\n", "5", "\n", "6", "\n", "7", "\n", "8", "\n", "9", "\n")
 	var texts iter.Seq[string] = func(yield func(string) bool) {
-		for _, e := range c.Examples(corpus.Train, o.Seed) {
+		for _, e := range s.corpus.Examples(corpus.Train, o.Seed) {
 			for _, m := range e.Dialogue {
 				text := noDigits.Replace(m.Text)
 				if !yield(text) || m.Role == corpus.RoleUser && !yield(strings.ToLower(text)) {
@@ -24,75 +62,26 @@ func trainTokenizer(c *corpus.Corpus, o Options) (*transformer.Tokenizer, error)
 				}
 			}
 		}
-	}
-	return transformer.TrainTokenizer(texts, o.Vocab, transformer.SpecialTokens())
-}
-
-// encoder turns dialogues into samples.
-type encoder struct {
-	tokenizer       *transformer.Tokenizer
-	end             int32
-	user, assistant int32
-	promptWeight    float32
-	window          int
-}
-
-func newEncoder(t *transformer.Tokenizer, o Options) (*encoder, error) {
-	e := &encoder{tokenizer: t, promptWeight: float32(o.PromptWeight), window: o.Window}
-	for _, s := range []struct {
-		token string
-		id    *int32
-	}{{transformer.EndToken, &e.end}, {transformer.UserToken, &e.user}, {transformer.AssistantToken, &e.assistant}} {
-		id, ok := t.TokenID(s.token)
-		if !ok {
-			return nil, fmt.Errorf("train: the tokenizer lacks %s", s.token)
+		for _, set := range s.sets {
+			for _, row := range set.training {
+				text := noDigits.Replace(row.Input)
+				if !yield(text) || !yield(strings.ToLower(text)) {
+					return
+				}
+			}
 		}
-		*s.id = int32(id)
 	}
-	return e, nil
-}
-
-// sample lays a dialogue out. Predicting the last reply counts 1 a token, its end included; what users say counts the
-// prompt weight; contexts, whose figures nobody can predict, and earlier replies count nothing.
-func (e *encoder) sample(dialogue []corpus.Message) (Sample, error) {
-	msgs := make([]transformer.Message, len(dialogue))
-	for i, m := range dialogue {
-		msgs[i] = transformer.Message{Role: m.Role, Text: m.Text}
-	}
-	ids, err := e.tokenizer.EncodeDialogue(msgs)
+	t, err := transformer.TrainTokenizer(texts, o.Vocab, transformer.SpecialTokens())
 	if err != nil {
-		return Sample{}, err
+		return nil, err
 	}
-	if len(ids) > e.window {
-		return Sample{}, fmt.Errorf("train: a dialogue of %d tokens does not fit the window of %d: %.80q", len(ids), e.window, dialogue[len(dialogue)-1].Text)
-	}
-	s := Sample{IDs: make([]int32, len(ids)), Weights: make([]float32, len(ids))}
-	last := 0
-	for i, id := range ids {
-		s.IDs[i] = int32(id)
-		if int32(id) == e.assistant {
-			last = i
-		}
-	}
-	weight := float32(0)
-	for i, id := range s.IDs[:len(ids)-1] {
-		switch {
-		case id == e.end:
-			weight = 0
-		case id == e.user:
-			weight = e.promptWeight
-		case i == last:
-			weight = 1
-		}
-		s.Weights[i] = weight
-	}
-	return s, nil
+	return t.WithLabels(s.labelSets()...)
 }
 
 // stream is the endless sequence of training samples. Its place is the pair (epoch, next); what stands there depends on
 // the seed and the place alone.
 type stream struct {
-	corpus  *corpus.Corpus
+	source  source
 	encoder *encoder
 	options Options
 	epoch   int
@@ -123,37 +112,60 @@ func (s *stream) fill(b *Batch) error {
 	}
 }
 
-// load makes an epoch's samples. The first epoch is the echoes that teach copying; each later one is a pass over the corpus.
+// load makes an epoch's samples. The first epoch is the echoes that teach copying; each later one is a pass over all there is.
 func (s *stream) load(epoch int) ([]Sample, error) {
 	rng := rand.New(rand.NewPCG(s.options.Seed, streamEpoch+uint64(epoch)))
-	var examples []corpus.Example
+	var lessons []lesson
 	if epoch == 0 {
-		examples = s.echoes(rng, s.options.EchoesFirst)
+		lessons = s.echoes(rng, s.options.EchoesFirst)
 	} else {
-		examples = s.pass(rng)
+		lessons = s.pass(rng)
 	}
-	samples := make([]Sample, 0, len(examples))
-	for _, e := range examples {
-		question := &e.Dialogue[len(e.Dialogue)-2]
+	samples := make([]Sample, 0, len(lessons))
+	for _, l := range lessons {
+		question := &l.prompt[len(l.prompt)-1]
 		if rng.Float64() < s.options.Noise {
 			question.Text = noisy(rng, question.Text)
 		}
-		sample, err := s.encoder.sample(e.Dialogue)
+		sample, err := s.encoder.sample(l, rng)
 		if err != nil {
 			return nil, err
 		}
 		samples = append(samples, sample)
 	}
 	if epoch > 0 && len(samples) == 0 {
-		return nil, fmt.Errorf("train: the corpus has no training examples")
+		return nil, fmt.Errorf("train: there is nothing to train on")
 	}
 	return samples, nil
 }
 
-// pass draws each phrasing of the training split, account questions on top until they have their share, more of those
-// whose context does not settle them, and echoes, all shuffled and with fresh figures.
-func (s *stream) pass(rng *rand.Rand) []corpus.Example {
-	examples := s.corpus.Epoch(rng, corpus.Train)
+// pass draws the corpus's examples and the data sets' rows for one epoch, shuffled.
+func (s *stream) pass(rng *rand.Rand) []lesson {
+	var lessons []lesson
+	for _, e := range s.corpusPass(rng) {
+		lessons = append(lessons, lessonOf(e))
+	}
+	lessons = append(lessons, s.echoes(rng, int(s.options.Echoes*float64(len(lessons))))...)
+	for _, set := range s.source.sets {
+		share, ok := s.options.SetShare[set.name]
+		if !ok {
+			share = 1
+		}
+		for _, row := range set.training {
+			for times := share; times > 0 && rng.Float64() < times; times-- {
+				lessons = append(lessons, lessonOfRow(set.name, row))
+			}
+		}
+	}
+	rng.Shuffle(len(lessons), func(i, j int) { lessons[i], lessons[j] = lessons[j], lessons[i] })
+	return lessons
+}
+
+// corpusPass draws each phrasing of the training split, account questions on top until they have their share, and more of those
+// whose context does not settle them, all with fresh figures.
+func (s *stream) corpusPass(rng *rand.Rand) []corpus.Example {
+	c := s.source.corpus
+	examples := c.Epoch(rng, corpus.Train)
 	account := 0
 	for _, e := range examples {
 		if e.Kind == corpus.Account {
@@ -161,7 +173,7 @@ func (s *stream) pass(rng *rand.Rand) []corpus.Example {
 		}
 	}
 	for account > 0 && float64(account) < s.options.AccountShare*float64(len(examples)) {
-		if e := s.corpus.Sample(rng, corpus.Train); e.Kind == corpus.Account {
+		if e := c.Sample(rng, corpus.Train); e.Kind == corpus.Account {
 			examples = append(examples, e)
 			account++
 		}
@@ -171,13 +183,11 @@ func (s *stream) pass(rng *rand.Rand) []corpus.Example {
 		if wanted == 0 {
 			break
 		}
-		if e := s.corpus.Sample(rng, corpus.Train); unsettled(e) {
+		if e := c.Sample(rng, corpus.Train); unsettled(e) {
 			examples = append(examples, e)
 			wanted--
 		}
 	}
-	examples = append(examples, s.echoes(rng, int(s.options.Echoes*float64(len(examples))))...)
-	rng.Shuffle(len(examples), func(i, j int) { examples[i], examples[j] = examples[j], examples[i] })
 	return examples
 }
 
@@ -190,44 +200,47 @@ func unsettled(e corpus.Example) bool {
 // echoes draws n dialogues whose reply is their context, word for word; none when the corpus has no contexts. Copying a figure into an
 // answer is the same skill, on a few tokens of each reply: from those alone a small model does not learn it in millions of tokens,
 // from echoes it does in a few hundred thousand.
-func (s *stream) echoes(rng *rand.Rand, n int) []corpus.Example {
+func (s *stream) echoes(rng *rand.Rand, n int) []lesson {
 	contexts := false
-	for _, intent := range s.corpus.Intents {
+	for _, intent := range s.source.corpus.Intents {
 		contexts = contexts || intent.Context != nil
 	}
 	if !contexts {
 		return nil
 	}
 	questions := []string{"What do you know about my account?", "Repeat the facts above.", "Read me everything you can see."}
-	var out []corpus.Example
+	var out []lesson
 	for len(out) < n {
-		e := s.corpus.Sample(rng, corpus.Train)
+		e := s.source.corpus.Sample(rng, corpus.Train)
 		if context := e.Dialogue[0]; context.Role == corpus.RoleSystem {
-			e.Dialogue = []corpus.Message{
-				context,
-				{Role: corpus.RoleUser, Text: questions[rng.IntN(len(questions))]},
-				{Role: corpus.RoleAssistant, Text: context.Text},
-			}
-			out = append(out, e)
+			question := corpus.Message{Role: corpus.RoleUser, Text: questions[rng.IntN(len(questions))]}
+			out = append(out, lesson{prompt: []corpus.Message{context, question}, reply: context.Text, replies: true})
 		}
 	}
 	return out
 }
 
-// validation makes batches of the held-out families, the same for each measurement.
-func validation(c *corpus.Corpus, e *encoder) ([]Sample, error) {
+// validation makes the samples that the held-out loss is measured on, the same for each measurement: replies to the held-out families and their labels,
+// and the labels of the data sets' held-out rows.
+func (s source) validation(e *encoder) ([]Sample, error) {
+	var lessons []lesson
+	for _, example := range s.corpus.Examples(corpus.Validation, streamValidation) {
+		lessons = append(lessons, lessonOf(example))
+	}
+	for _, set := range s.sets {
+		for _, row := range set.heldOut {
+			lessons = append(lessons, lessonOfRow(set.name, row))
+		}
+	}
+	plain := *e
+	plain.promptWeight, plain.labelWeight, plain.ngramDrop, plain.bagDrop = 0, 1, 0, 0
 	var samples []Sample
-	for _, example := range c.Examples(corpus.Validation, streamValidation) {
-		s, err := e.sample(example.Dialogue)
+	for _, l := range lessons {
+		sample, err := plain.sample(l, nil)
 		if err != nil {
 			return nil, err
 		}
-		for i, w := range s.Weights {
-			if w != 1 { // the loss of replies alone is what comparisons need
-				s.Weights[i] = 0
-			}
-		}
-		samples = append(samples, s)
+		samples = append(samples, sample)
 	}
 	return samples, nil
 }

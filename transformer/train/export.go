@@ -18,6 +18,9 @@ func export(c transformer.Config, params []parameter, flat []float32) ([]safeten
 		"model.embed_tokens.weight": byName["embed"],
 		"model.norm.weight":         byName["norm"],
 	}
+	if c.Ngrams != nil {
+		values["teller.ngrams.weight"], values["teller.ngrams_proj.weight"] = byName["ngrams"], byName["ngrams_proj"]
+	}
 	h := headsOf(c)
 	for i := range c.NumHiddenLayers {
 		from, to := fmt.Sprintf("layers.%d.", i), fmt.Sprintf("model.layers.%d.", i)

@@ -3,6 +3,7 @@ package train
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -198,16 +199,116 @@ func TestOpsAgreeWithFloat64AndFiniteDifferences(t *testing.T) {
 			}, func(in [][]float64) []float64 { return attentionReference(b, h, 100, in[0]) })
 		})
 	}
-	for _, smoothing := range []float32{0, 0.1} {
+	for _, eps := range []float32{0, 0.1} {
 		b := oddBatch(t, 7)
 		t.Run("loss", func(t *testing.T) {
 			checkOp(t, []tensor.Shape{{b.Size(), 5}, {7, 5}}, func(in []*gorgonia.Node) *gorgonia.Node {
-				return gorgonia.Must(gorgonia.ApplyOp(newLoss(b, 7, 5, smoothing), in...))
+				return gorgonia.Must(gorgonia.ApplyOp(newLoss(b, 7, 5, nil, smoothing{text: eps}), in...))
 			}, func(in [][]float64) []float64 {
-				return []float64{lossReference(b, 7, 5, float64(smoothing), in[0], in[1])}
+				return []float64{lossReference(b, 7, 5, float64(eps), in[0], in[1])}
 			})
 		})
 	}
+}
+
+// The softmax at a label holds its namespace alone, with its own smoothing.
+func TestLossOfLabels(t *testing.T) {
+	const vocab, hidden = 9, 5
+	b := oddBatch(t, vocab)
+	labels := []span{{4, 6}, {6, 9}}
+	checkOp(t, []tensor.Shape{{b.Size(), hidden}, {vocab, hidden}}, func(in []*gorgonia.Node) *gorgonia.Node {
+		return gorgonia.Must(gorgonia.ApplyOp(newLoss(b, vocab, hidden, labels, smoothing{text: 0.05, label: 0.2}), in...))
+	}, func(in [][]float64) []float64 {
+		var loss, total float64
+		for i, w := range b.Weights {
+			target, eps := int(b.Targets[i]), 0.05
+			among := span{0, vocab}
+			for _, s := range labels {
+				if target >= s.from && target < s.to {
+					among, eps = s, 0.2
+				}
+			}
+			var sum, mean float64
+			z := func(v int) float64 { return dot(in[0][i*hidden:][:hidden], in[1][v*hidden:][:hidden]) }
+			for v := among.from; v < among.to; v++ {
+				sum += math.Exp(z(v))
+				mean += z(v) / float64(among.to-among.from)
+			}
+			loss += float64(w) * (math.Log(sum) - (1-eps)*z(target) - eps*mean)
+			total += float64(w)
+		}
+		return []float64{loss / total}
+	})
+}
+
+func TestBagOps(t *testing.T) {
+	b := oddBatch(t, 7)
+	b.Bags = []Bag{{0, []int32{3}}, {4, []int32{1, 3, 5}}, {14, []int32{0, 1}}}
+	const rows, dim, hidden = 6, 3, 4
+	checkOp(t, []tensor.Shape{{rows, dim}}, func(in []*gorgonia.Node) *gorgonia.Node {
+		return gorgonia.Must(gorgonia.ApplyOp(newBag(b, rows, dim), in...))
+	}, func(in [][]float64) []float64 {
+		y := make([]float64, bagRoom(b.Size())*dim)
+		for k, bag := range b.Bags {
+			for _, f := range bag.Features {
+				for j := range dim {
+					y[k*dim+j] += in[0][int(f)*dim+j] / math.Sqrt(float64(len(bag.Features)))
+				}
+			}
+		}
+		return y
+	})
+	checkOp(t, []tensor.Shape{{b.Size(), hidden}, {bagRoom(b.Size()), hidden}}, func(in []*gorgonia.Node) *gorgonia.Node {
+		return gorgonia.Must(gorgonia.ApplyOp(newPlace(b, hidden), in...))
+	}, func(in [][]float64) []float64 {
+		y := slices.Clone(in[0])
+		for k, bag := range b.Bags {
+			for j := range hidden {
+				y[bag.Place*hidden+j] += in[1][k*hidden+j]
+			}
+		}
+		return y
+	})
+}
+
+func TestDropout(t *testing.T) {
+	const rows, dim, p = 70, 33, 0.3
+	noise := &noiseSource{seed: 5, step: 2}
+	x := make([]float32, rows*dim)
+	for i := range x {
+		x[i] = 1
+	}
+	drawn := func() []float32 {
+		y := make([]float32, len(x))
+		op := &dropoutOp{newFused("dropout", tensor.Shape{rows, dim}, 2), p, noise, 1}
+		op.apply(y, x)
+		return y
+	}
+	mask := drawn()
+	dropped := 0
+	for _, v := range mask {
+		if v == 0 {
+			dropped++
+		} else {
+			require.InDelta(t, 1/(1-p), v, 1e-6)
+		}
+	}
+	require.InDelta(t, p, float64(dropped)/float64(len(mask)), 0.03)
+	require.Equal(t, mask, drawn(), "the same step drops the same")
+	noise.step++
+	require.NotEqual(t, mask, drawn())
+
+	noise.step = 2
+	checkOp(t, []tensor.Shape{{rows, dim}}, func(in []*gorgonia.Node) *gorgonia.Node {
+		noise.ops = 0
+		return gorgonia.Must(dropout(in[0], p, noise))
+	}, func(in [][]float64) []float64 {
+		y := make([]float64, len(in[0]))
+		for i, v := range in[0] {
+			y[i] = v * float64(mask[i])
+		}
+		return y
+	})
 }
 
 // attentionReference goes query by query, as the definition does.

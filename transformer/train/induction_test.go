@@ -40,10 +40,10 @@ func TestNewModelContinuesRepetition(t *testing.T) {
 				}
 			}
 		}
-		g, err := newGraph(config, params, flat, batch, 0, false)
+		g, err := newGraph(config, params, flat, batch, graphOptions{gradients: false})
 		require.NoError(t, err)
 		defer func() { require.NoError(t, g.close()) }()
-		_, err = g.run()
+		_, err = g.run(0)
 		require.NoError(t, err)
 		for r, i := range g.loss.rows {
 			z, target := g.loss.dz[r*vocab:][:vocab], batch.Targets[i]

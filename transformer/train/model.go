@@ -48,6 +48,10 @@ func layout(c transformer.Config) []parameter {
 		add(layer+"down", c.HiddenSize, c.IntermediateSize)
 	}
 	add("norm", c.HiddenSize)
+	if n := c.Ngrams; n != nil {
+		add("ngrams", n.Rows, n.Dim)
+		add("ngrams_proj", c.HiddenSize, n.Dim)
+	}
 	return params
 }
 
@@ -61,13 +65,19 @@ func total(params []parameter) int {
 }
 
 // initial draws the weights: normal with deviation 0.02 (as GPT-2 and Llama), those that write to the residual stream
-// smaller by √(2·layers), gains 1; and the circuit of plantInduction.
+// smaller by √(2·layers), gains 1; and the circuit of plantInduction. The table of n-grams starts with zeros, so that those never
+// trained on say nothing, and its projection keeps their size.
 func initial(c transformer.Config, params []parameter, seed uint64) []float32 {
 	rng := rand.New(rand.NewPCG(seed, streamWeights))
 	flat := make([]float32, total(params))
 	for _, p := range params {
 		deviation := 0.02
-		if p.shape[0] == c.HiddenSize {
+		switch {
+		case p.name == "ngrams":
+			continue
+		case p.name == "ngrams_proj":
+			deviation = 1 / math.Sqrt(float64(p.shape[1]))
+		case p.shape[0] == c.HiddenSize:
 			deviation /= math.Sqrt(2 * float64(c.NumHiddenLayers))
 		}
 		for i := range p.view(flat) {
@@ -89,11 +99,21 @@ type graph struct {
 	cost    *gorgonia.Node
 	grads   gorgonia.Nodes // in the order of the parameters; nil when forward only
 	tokens  int
+	noise   *noiseSource // of dropout; nil without
+}
+
+// graphOptions say what a graph computes beside the model's own function.
+type graphOptions struct {
+	labels    []span
+	smoothing smoothing
+	dropout   float64
+	seed      uint64 // of dropout
+	gradients bool
 }
 
 // newGraph builds the decoder on batch's storage and on the parameters in flat, neither of which it copies: whoever
 // refills the batch or updates flat changes what the next run computes.
-func newGraph(c transformer.Config, params []parameter, flat []float32, batch *Batch, smoothing float32, gradients bool) (g *graph, err error) {
+func newGraph(c transformer.Config, params []parameter, flat []float32, batch *Batch, o graphOptions) (g *graph, err error) {
 	defer func() { // Gorgonia's constructors and gorgonia.Must panic on what is wrong with a graph
 		if r := recover(); r != nil {
 			err = fmt.Errorf("train: build the graph: %v", r)
@@ -112,21 +132,32 @@ func newGraph(c transformer.Config, params []parameter, flat []float32, batch *B
 	work := make([]float32, attentionWork(batch, h))
 
 	x := gorgonia.Must(gorgonia.ApplyOp(newEmbed(batch, c.VocabSize, c.HiddenSize), nodes["embed"])) // (tokens, hidden)
+	if c.Ngrams != nil {
+		y := gorgonia.Must(gorgonia.ApplyOp(newBag(batch, c.Ngrams.Rows, c.Ngrams.Dim), nodes["ngrams"])) // (bags, dim)
+		y = gorgonia.Must(linear(y, nodes["ngrams_proj"], nil))                                           // (bags, hidden)
+		x = gorgonia.Must(gorgonia.ApplyOp(newPlace(batch, c.HiddenSize), x, y))
+	}
+	g = &graph{loss: newLoss(batch, c.VocabSize, c.HiddenSize, o.labels, o.smoothing), tokens: batch.Size()}
+	drop := func(x *gorgonia.Node) *gorgonia.Node { return x }
+	if o.dropout > 0 {
+		g.noise = &noiseSource{seed: o.seed}
+		drop = func(x *gorgonia.Node) *gorgonia.Node { return gorgonia.Must(dropout(x, o.dropout, g.noise)) }
+	}
+	x = drop(x)
 	for i := range c.NumHiddenLayers {
 		layer := fmt.Sprintf("layers.%d.", i)
 		y := gorgonia.Must(norm(x, nodes[layer+"attention_norm"], c.RMSNormEps))
 		y = gorgonia.Must(linear(y, nodes[layer+"qkv"], nil)) // (tokens, packed)
 		y = gorgonia.Must(gorgonia.ApplyOp(newAttention(batch, h, angles, work), y))
-		x = gorgonia.Must(linear(y, nodes[layer+"o"], x))
+		x = gorgonia.Must(linear(drop(y), nodes[layer+"o"], x))
 		y = gorgonia.Must(norm(x, nodes[layer+"mlp_norm"], c.RMSNormEps))
 		y = gorgonia.Must(linear(y, nodes[layer+"gate_up"], nil)) // (tokens, 2·intermediate)
 		y = gorgonia.Must(swiglu(y))
-		x = gorgonia.Must(linear(y, nodes[layer+"down"], x))
+		x = gorgonia.Must(linear(drop(y), nodes[layer+"down"], x))
 	}
 	x = gorgonia.Must(norm(x, nodes["norm"], c.RMSNormEps))
-	g = &graph{loss: newLoss(batch, c.VocabSize, c.HiddenSize, smoothing), tokens: batch.Size()}
-	g.cost = gorgonia.Must(gorgonia.ApplyOp(g.loss, x, nodes["embed"]))
-	if gradients {
+	g.cost = gorgonia.Must(gorgonia.ApplyOp(g.loss, drop(x), nodes["embed"]))
+	if o.gradients {
 		if g.grads, err = gorgonia.Grad(g.cost, list...); err != nil {
 			return nil, fmt.Errorf("train: differentiate the graph: %w", err)
 		}
@@ -141,8 +172,11 @@ func inputNode(g *gorgonia.ExprGraph, name string, shape tensor.Shape, backing [
 	return gorgonia.NewTensor(g, tensor.Float32, shape.Dims(), gorgonia.WithShape(shape...), gorgonia.WithName(name), gorgonia.WithValue(value))
 }
 
-// run computes the loss, and the gradients if the graph has them. It gives the loss without label smoothing, in nats.
-func (g *graph) run() (float64, error) {
+// run computes the loss of step, whose number settles what is dropped, and the gradients if the graph has them. It gives the loss without label smoothing, in nats.
+func (g *graph) run(step int) (float64, error) {
+	if g.noise != nil {
+		g.noise.step = uint64(step)
+	}
 	g.machine.Reset()
 	if err := g.machine.RunAll(); err != nil {
 		return 0, fmt.Errorf("train: run the graph: %w", err)

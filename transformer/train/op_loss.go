@@ -9,12 +9,14 @@ import (
 
 // lossOp is the tied output head and its loss in one: z = h·Eᵀ and the weighted mean, over the batch's targets, of
 // cross-entropy with label smoothing ε: (1−ε)·(−log p_target) + ε·mean over the vocabulary of (−log p).
+// Where the target is a label, only the labels of its namespace are in the softmax, with a smoothing of their own.
 // h is (tokens, hidden), E is (vocab, hidden); the result is a scalar in nats. Logits are computed only for tokens whose weight is not 0.
 type lossOp struct {
 	fused
 	batch         *Batch
 	vocab, hidden int
-	smoothing     float32
+	smoothing     smoothing
+	labels        []span // by namespace
 
 	rows   []int     // tokens with a weight
 	active []float32 // their rows of h, (rows, hidden)
@@ -23,10 +25,16 @@ type lossOp struct {
 	plain  float64   // the weighted mean without smoothing, in nats
 }
 
-func newLoss(batch *Batch, vocab, hidden int, smoothing float32) *lossOp {
+// smoothing is the share of a target's probability that goes to all alternatives evenly.
+type smoothing struct{ text, label float32 }
+
+// span is a range of token ids, [from, to).
+type span struct{ from, to int }
+
+func newLoss(batch *Batch, vocab, hidden int, labels []span, smoothing smoothing) *lossOp {
 	n := batch.Size()
 	return &lossOp{
-		fused: newFused("loss", tensor.ScalarShape(), 2, 2), batch: batch, vocab: vocab, hidden: hidden, smoothing: smoothing,
+		fused: newFused("loss", tensor.ScalarShape(), 2, 2), batch: batch, vocab: vocab, hidden: hidden, labels: labels, smoothing: smoothing,
 		active: make([]float32, n*hidden), dz: make([]float32, n*vocab), losses: make([]float64, 2*n),
 	}
 }
@@ -53,7 +61,16 @@ func (op *lossOp) Do(in ...gorgonia.Value) (gorgonia.Value, error) {
 	parallel(n, func(r int) {
 		i := op.rows[r]
 		w := float64(b.Weights[i]) / total
-		op.losses[2*r], op.losses[2*r+1] = op.row(op.dz[r*op.vocab:][:op.vocab], int(b.Targets[i]), w)
+		z, target, eps := op.dz[r*op.vocab:][:op.vocab], int(b.Targets[i]), op.smoothing.text
+		for _, s := range op.labels {
+			if target >= s.from && target < s.to {
+				clear(z[:s.from])
+				clear(z[s.to:])
+				z, target, eps = z[s.from:s.to], target-s.from, op.smoothing.label
+				break
+			}
+		}
+		op.losses[2*r], op.losses[2*r+1] = crossEntropy(z, target, w, float64(eps))
 	})
 	var loss float64
 	op.plain = 0
@@ -65,8 +82,8 @@ func (op *lossOp) Do(in ...gorgonia.Value) (gorgonia.Value, error) {
 	return &out, nil
 }
 
-// row turns logits into the gradient by them and gives the weighted loss, with and without smoothing.
-func (op *lossOp) row(z []float32, target int, w float64) (smoothed, plain float64) {
+// crossEntropy turns logits into the gradient by them and gives the loss, weighted by w, with smoothing eps and without.
+func crossEntropy(z []float32, target int, w, eps float64) (smoothed, plain float64) {
 	var mean float64
 	for _, v := range z {
 		mean += float64(v)
@@ -84,7 +101,6 @@ func (op *lossOp) row(z []float32, target int, w float64) (smoothed, plain float
 		sum += float64(p)
 	}
 	logSum := float64(top) + math.Log(sum)
-	eps := float64(op.smoothing)
 	scale, off := float32(w/sum), float32(w*eps/float64(len(z)))
 	for j := range z {
 		z[j] = z[j]*scale - off

@@ -23,13 +23,27 @@ type Options struct {
 	Heads, KVHeads int
 	Window         int // longest dialogue, in tokens
 
-	BatchTokens  int     // tokens of one step
-	Rate         float64 // peak learning rate
-	WarmUp       int     // steps of linear warm-up
-	WeightDecay  float64
-	Clip         float64 // largest norm of the gradient; 0 is no bound
-	EMADecay     float64 // of the averaged weights, which are the ones saved
-	Smoothing    float64 // label smoothing, 0 to less than 1
+	BatchTokens int     // tokens of one step
+	Rate        float64 // peak learning rate
+	WarmUp      int     // steps of linear warm-up
+	WeightDecay float64
+	Clip        float64 // largest norm of the gradient; 0 is no bound
+	EMADecay    float64 // of the averaged weights, which are the ones saved
+	Dropout     float64 // share of activations dropped at each of the graph's dropouts, 0 to less than 1
+	Smoothing   float64 // label smoothing of texts' tokens, 0 to less than 1
+
+	LabelWeight    float64            // weight of predicting the label before the reply, beside 1 for a token of the reply
+	LabelSmoothing float64            // label smoothing among a namespace's labels, 0 to less than 1
+	SetShare       map[string]float64 // how often a pass has each training row of a data set, by name; 1 where it has none
+
+	NgramRows    int     // rows of the table of hashed n-grams; 0 is none
+	NgramDim     int     // numbers of a row
+	NgramWords   int     // longest n-gram of words
+	NgramCharMin int     // shortest n-gram of letters
+	NgramCharMax int     // longest
+	NgramDrop    float64 // share of n-grams left out of a bag in training, 0 to less than 1
+	BagDrop      float64 // share of questions without a bag in training, 0 to 1
+
 	PromptWeight float64 // weight of predicting the user's tokens, beside 1 for the reply's
 	Noise        float64 // share of questions that get typing mistakes and the like, 0 to 1
 	AccountShare float64 // least share of examples that ask about the caller's account, 0 to less than 1
@@ -47,19 +61,25 @@ func Default() Options {
 		Seed: 1, Duration: 12 * time.Minute,
 		Vocab: 2048, Hidden: 192, Intermediate: 448, Layers: 4, Heads: 4, KVHeads: 4, Window: 512,
 		BatchTokens: 1024, Rate: 1.5e-3, WarmUp: 100, WeightDecay: 0.1, Clip: 1, EMADecay: 0.99,
-		Smoothing: 0.05, PromptWeight: 0.2, Noise: 0.6, AccountShare: 0.3, EchoesFirst: 5000, Echoes: 0.1, Unsettled: 0.1,
+		Dropout: 0.1, Smoothing: 0.05, LabelWeight: 8, LabelSmoothing: 0.1,
+		NgramRows: 1 << 15, NgramDim: 96, NgramWords: 2, NgramCharMin: 3, NgramCharMax: 5, NgramDrop: 0.3, BagDrop: 0.1,
+		PromptWeight: 0.2, Noise: 0.6, AccountShare: 0.3, EchoesFirst: 5000, Echoes: 0.1, Unsettled: 0.1,
 		ValidateEvery: 200, CheckpointEvery: 200,
 	}
 }
 
 // config gives the model's configuration for a vocabulary that a tokenizer settled.
 func (o Options) config(vocab, begin, end int) transformer.Config {
+	var ngrams *transformer.Ngrams
+	if o.NgramRows > 0 {
+		ngrams = &transformer.Ngrams{Rows: o.NgramRows, Dim: o.NgramDim, Words: o.NgramWords, CharMin: o.NgramCharMin, CharMax: o.NgramCharMax}
+	}
 	return transformer.Config{
 		Architectures: []string{"LlamaForCausalLM"}, ModelType: "llama",
 		VocabSize: vocab, HiddenSize: o.Hidden, IntermediateSize: o.Intermediate, NumHiddenLayers: o.Layers,
 		NumAttentionHeads: o.Heads, NumKeyValueHeads: o.KVHeads, HeadDim: o.Hidden / max(1, o.Heads),
 		MaxPositionEmbeddings: o.Window, RMSNormEps: 1e-5, RopeTheta: 100_000, TieWordEmbeddings: true,
-		BOSTokenID: begin, EOSTokenID: end,
+		BOSTokenID: begin, EOSTokenID: end, Ngrams: ngrams,
 	}
 }
 
@@ -85,6 +105,12 @@ func (o Options) validate() error {
 		{"Clip", o.Clip, o.Clip >= 0, "at least 0"},
 		{"EMADecay", o.EMADecay, o.EMADecay >= 0 && o.EMADecay < 1, "0 to less than 1"},
 		{"Smoothing", o.Smoothing, o.Smoothing >= 0 && o.Smoothing < 1, "0 to less than 1"},
+		{"Dropout", o.Dropout, o.Dropout >= 0 && o.Dropout < 1, "0 to less than 1"},
+		{"LabelWeight", o.LabelWeight, o.LabelWeight >= 0, "at least 0"},
+		{"LabelSmoothing", o.LabelSmoothing, o.LabelSmoothing >= 0 && o.LabelSmoothing < 1, "0 to less than 1"},
+		{"NgramRows", o.NgramRows, o.NgramRows >= 0, "at least 0"},
+		{"NgramDrop", o.NgramDrop, o.NgramDrop >= 0 && o.NgramDrop < 1, "0 to less than 1"},
+		{"BagDrop", o.BagDrop, o.BagDrop >= 0 && o.BagDrop <= 1, "0 to 1"},
 		{"PromptWeight", o.PromptWeight, o.PromptWeight >= 0, "at least 0"},
 		{"Noise", o.Noise, o.Noise >= 0 && o.Noise <= 1, "0 to 1"},
 		{"EchoesFirst", o.EchoesFirst, o.EchoesFirst >= 0, "at least 0"},

@@ -14,6 +14,7 @@ import (
 func TestGraphComputesWhatIsServed(t *testing.T) {
 	o := Default()
 	o.Hidden, o.Intermediate, o.Layers, o.Heads, o.KVHeads, o.Window, o.BatchTokens = 48, 72, 3, 6, 2, 64, 128
+	o.NgramRows, o.NgramDim = 200, 12
 	config := o.config(300, 1, 2)
 	params := layout(config)
 	flat := initial(config, params, 5)
@@ -49,9 +50,9 @@ func TestGraphComputesWhatIsServed(t *testing.T) {
 			count++
 		}
 	}
-	g, err := newGraph(config, params, flat, batch, 0.1, false)
+	g, err := newGraph(config, params, flat, batch, graphOptions{})
 	require.NoError(t, err)
-	got, err := g.run()
+	got, err := g.run(0)
 	require.NoError(t, err)
 	require.NoError(t, g.close())
 	require.InDelta(t, want/count, got, 2e-4)

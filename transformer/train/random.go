@@ -6,5 +6,7 @@ const (
 	streamWeights = iota
 	streamValidation
 	streamInduction
+	streamHoldout
+	streamDropout
 	streamEpoch // plus the epoch's number; must stay last
 )

@@ -38,17 +38,17 @@ type Result struct {
 	Curve      Curve
 }
 
-// Run trains a model on a corpus and saves it in o.Out. progress is called after each step, on the caller's
+// Run trains a model on a corpus and labelled data sets, of which there may be none, and saves it in o.Out. progress is called after each step, on the caller's
 // goroutine; it may be nil. When ctx ends, Run saves a checkpoint and returns ctx's error; a later Run with Resume ends
 // with the same weights as one that was never stopped.
-func Run(ctx context.Context, c *corpus.Corpus, o Options, progress func(Progress)) (Result, error) {
+func Run(ctx context.Context, c *corpus.Corpus, sets []Dataset, o Options, progress func(Progress)) (Result, error) {
 	if err := o.validate(); err != nil {
 		return Result{}, err
 	}
 	if progress == nil {
 		progress = func(Progress) {}
 	}
-	r, err := newRun(c, o)
+	r, err := newRun(c, sets, o)
 	if err != nil {
 		return Result{}, err
 	}
@@ -82,9 +82,10 @@ type run struct {
 	began     time.Time
 }
 
-func newRun(c *corpus.Corpus, o Options) (*run, error) {
+func newRun(c *corpus.Corpus, sets []Dataset, o Options) (*run, error) {
 	r := &run{options: o, began: time.Now()}
-	mark, err := fingerprint(c, o)
+	from := newSource(c, sets)
+	mark, err := fingerprint(c, sets, o)
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +97,7 @@ func newRun(c *corpus.Corpus, o Options) (*run, error) {
 	if r.at != nil {
 		r.tokenizer, err = transformer.LoadTokenizer(r.at.Tokenizer)
 	} else {
-		r.tokenizer, err = trainTokenizer(c, o)
+		r.tokenizer, err = trainTokenizer(from, o)
 	}
 	if err != nil {
 		return nil, err
@@ -111,7 +112,7 @@ func newRun(c *corpus.Corpus, o Options) (*run, error) {
 		return nil, err
 	}
 	r.params = layout(r.config)
-	r.data = &stream{corpus: c, encoder: enc, options: o}
+	r.data = &stream{source: from, encoder: enc, options: o}
 	if r.at == nil {
 		weights := initial(r.config, r.params, o.Seed)
 		r.optimizer = newAdamW(r.params, weights, o)
@@ -125,24 +126,32 @@ func newRun(c *corpus.Corpus, o Options) (*run, error) {
 		r.data.epoch, r.data.next = r.at.Epoch, r.at.Next
 	}
 	r.batch = NewBatch(o.BatchTokens, o.Window)
-	if r.training, err = newGraph(r.config, r.params, r.at.Weights, r.batch, float32(o.Smoothing), true); err != nil {
+	var labels []span
+	for _, set := range r.tokenizer.Labels() {
+		labels = append(labels, span{set.From, set.To()})
+	}
+	if r.training, err = newGraph(r.config, r.params, r.at.Weights, r.batch, graphOptions{
+		labels: labels, smoothing: smoothing{float32(o.Smoothing), float32(o.LabelSmoothing)},
+		dropout: o.Dropout, seed: mixed(o.Seed + streamDropout), gradients: true,
+	}); err != nil {
 		return nil, err
 	}
-	if r.held, err = validation(c, enc); err != nil {
+	if r.held, err = from.validation(enc); err != nil {
 		return nil, err
 	}
 	r.heldBatch = NewBatch(o.BatchTokens, o.Window)
-	r.measuring, err = newGraph(r.config, r.params, r.at.Average, r.heldBatch, 0, false)
+	r.measuring, err = newGraph(r.config, r.params, r.at.Average, r.heldBatch, graphOptions{labels: labels})
 	return r, err
 }
 
 // fingerprint tells whether two runs are the same but for where they stand.
-func fingerprint(c *corpus.Corpus, o Options) (string, error) {
+func fingerprint(c *corpus.Corpus, sets []Dataset, o Options) (string, error) {
 	o.Out, o.Resume, o.ValidateEvery, o.CheckpointEvery = "", false, 0, 0
 	data, err := json.Marshal(struct {
 		Options Options
 		Intents []corpus.Intent
-	}{o, c.Intents})
+		Sets    []Dataset
+	}{o, c.Intents, sets})
 	if err != nil {
 		return "", fmt.Errorf("train: %w", err)
 	}
@@ -199,7 +208,7 @@ func (r *run) settleSteps() error {
 		if i == 1 {
 			start = time.Now()
 		}
-		if _, err := r.training.run(); err != nil {
+		if _, err := r.training.run(0); err != nil {
 			return err
 		}
 	}
@@ -215,7 +224,7 @@ func (r *run) step() (float64, error) {
 	if err := r.data.fill(r.batch); err != nil {
 		return 0, err
 	}
-	loss, err := r.training.run()
+	loss, err := r.training.run(r.at.Step + 1)
 	if err != nil {
 		return 0, err
 	}
@@ -242,7 +251,7 @@ func (r *run) validate() error {
 				break
 			}
 		}
-		loss, err := r.measuring.run()
+		loss, err := r.measuring.run(0)
 		if err != nil {
 			return err
 		}

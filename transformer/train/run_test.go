@@ -22,6 +22,7 @@ func tiny(t *testing.T) (*corpus.Corpus, Options) {
 	o := Default()
 	o.Out = filepath.Join(t.TempDir(), "model")
 	o.Steps, o.Vocab, o.Hidden, o.Intermediate, o.Layers, o.Heads, o.KVHeads = 12, 600, 24, 40, 2, 4, 2
+	o.NgramRows, o.NgramDim = 512, 16
 	o.BatchTokens, o.WarmUp, o.ValidateEvery, o.CheckpointEvery, o.AccountShare, o.EchoesFirst = 512, 2, 5, 0, 0, 20
 	return c, o
 }
@@ -35,7 +36,7 @@ func weightsOf(t *testing.T, dir string) []byte {
 
 func TestSameSeedSameWeights(t *testing.T) {
 	c, o := tiny(t)
-	first, err := Run(t.Context(), c, o, nil)
+	first, err := Run(t.Context(), c, nil, o, nil)
 	require.NoError(t, err)
 	require.Less(t, first.Loss, first.Curve.Train[0].Loss, "training does not lower the loss")
 	require.NotEmpty(t, first.Curve.Validation)
@@ -47,7 +48,7 @@ func TestSameSeedSameWeights(t *testing.T) {
 		again := o
 		again.Out = filepath.Join(t.TempDir(), "model")
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
-		second, err := Run(t.Context(), c, again, nil)
+		second, err := Run(t.Context(), c, nil, again, nil)
 		require.NoError(t, err)
 		require.Equal(t, first.Curve, second.Curve)
 		require.Equal(t, weightsOf(t, o.Out), weightsOf(t, again.Out))
@@ -56,7 +57,7 @@ func TestSameSeedSameWeights(t *testing.T) {
 		again := o
 		again.Out, again.Resume = filepath.Join(t.TempDir(), "model"), true
 		ctx, cancel := context.WithCancel(t.Context())
-		_, err := Run(ctx, c, again, func(p Progress) {
+		_, err := Run(ctx, c, nil, again, func(p Progress) {
 			if p.Step == 7 {
 				cancel()
 			}
@@ -66,11 +67,11 @@ func TestSameSeedSameWeights(t *testing.T) {
 
 		other := again
 		other.Rate *= 2
-		_, err = Run(t.Context(), c, other, nil)
+		_, err = Run(t.Context(), c, nil, other, nil)
 		require.ErrorContains(t, err, "other options")
 
 		var steps []int
-		second, err := Run(t.Context(), c, again, func(p Progress) { steps = append(steps, p.Step) })
+		second, err := Run(t.Context(), c, nil, again, func(p Progress) { steps = append(steps, p.Step) })
 		require.NoError(t, err)
 		require.Equal(t, []int{8, 9, 10, 11, 12}, steps)
 		require.Equal(t, first.Curve, second.Curve)
@@ -80,7 +81,7 @@ func TestSameSeedSameWeights(t *testing.T) {
 	t.Run("another seed", func(t *testing.T) {
 		again := o
 		again.Out, again.Seed = filepath.Join(t.TempDir(), "model"), o.Seed+1
-		_, err := Run(t.Context(), c, again, nil)
+		_, err := Run(t.Context(), c, nil, again, nil)
 		require.NoError(t, err)
 		require.NotEqual(t, weightsOf(t, o.Out), weightsOf(t, again.Out))
 	})
@@ -88,12 +89,12 @@ func TestSameSeedSameWeights(t *testing.T) {
 
 func TestKilledBetweenCheckpointsLosesNothing(t *testing.T) {
 	c, o := tiny(t)
-	_, err := Run(t.Context(), c, o, nil)
+	_, err := Run(t.Context(), c, nil, o, nil)
 	require.NoError(t, err)
 	want := weightsOf(t, o.Out)
 
 	o.Out, o.Resume, o.CheckpointEvery = filepath.Join(t.TempDir(), "model"), true, 3
-	r, err := newRun(c, o)
+	r, err := newRun(c, nil, o)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -109,7 +110,7 @@ func TestKilledBetweenCheckpointsLosesNothing(t *testing.T) {
 	require.NoError(t, r.close())
 	require.NoError(t, os.Rename(kept, checkpointPath(o.Out)))
 	var first int
-	_, err = Run(t.Context(), c, o, func(p Progress) {
+	_, err = Run(t.Context(), c, nil, o, func(p Progress) {
 		if first == 0 {
 			first = p.Step
 		}
@@ -129,7 +130,7 @@ func TestDamagedCheckpointIsRefused(t *testing.T) {
 	for name, damaged := range map[string][]byte{"cut short": data[:len(data)-3], "altered": append(data[:len(data)-1:len(data)-1], data[len(data)-1]^1), "empty": {}} {
 		t.Run(name, func(t *testing.T) {
 			require.NoError(t, os.WriteFile(path, damaged, 0o600))
-			_, err := Run(t.Context(), c, o, nil)
+			_, err := Run(t.Context(), c, nil, o, nil)
 			require.ErrorContains(t, err, "damaged")
 		})
 	}
@@ -144,14 +145,14 @@ func TestBadOptionsAreNamed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			o := good
 			spoil(&o)
-			_, err := Run(t.Context(), c, o, nil)
+			_, err := Run(t.Context(), c, nil, o, nil)
 			require.ErrorContains(t, err, name)
 		})
 	}
 	t.Run("window too small", func(t *testing.T) {
 		o := good
 		o.Window = 8
-		_, err := Run(t.Context(), c, o, nil)
+		_, err := Run(t.Context(), c, nil, o, nil)
 		require.ErrorContains(t, err, "does not fit the window of 8")
 	})
 }
@@ -159,7 +160,7 @@ func TestBadOptionsAreNamed(t *testing.T) {
 func TestDurationSettlesTheSteps(t *testing.T) {
 	c, o := tiny(t)
 	o.Steps, o.Duration, o.EchoesFirst = 0, time.Nanosecond, 0
-	r, err := Run(t.Context(), c, o, nil)
+	r, err := Run(t.Context(), c, nil, o, nil)
 	require.NoError(t, err)
 	require.Equal(t, 1, r.Steps)
 	require.Equal(t, 1, r.Epochs)
@@ -167,7 +168,7 @@ func TestDurationSettlesTheSteps(t *testing.T) {
 	o.Duration = time.Hour
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	_, err = Run(ctx, c, o, func(p Progress) {
+	_, err = Run(ctx, c, nil, o, func(p Progress) {
 		require.Greater(t, p.Steps, 1)
 		cancel()
 	})
