@@ -45,7 +45,7 @@ type Options struct {
 	Seed *int64 `json:"seed,omitempty"`
 	// Stop are up to MaxStops texts; the completion ends before the first one of them, which is not part of it.
 	Stop []string `json:"stop,omitempty"`
-	// LogProbs asks for the tokens' log-probabilities, TopLogProbs (0 to 20) for the most probable
+	// LogProbs asks for the tokens' log-probabilities, TopLogProbs (0 to MaxTopLogProbs) for the most probable
 	// alternatives of each as well.
 	LogProbs    bool `json:"logprobs,omitempty"`
 	TopLogProbs int  `json:"top_logprobs,omitempty"`
@@ -60,6 +60,7 @@ type Options struct {
 // The bounds on Options' lists.
 const (
 	MaxStops       = 4
+	MaxTopLogProbs = 20
 	MaxChoices     = 256
 	MaxChoiceBytes = 2000
 )

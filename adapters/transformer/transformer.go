@@ -7,9 +7,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"regexp"
 	"runtime"
-	"strings"
 
 	"teller/adapters/internal/upstream"
 	"teller/config"
@@ -67,7 +65,7 @@ func newModel(bundle *engine.Bundle) *Model {
 	return &Model{bundle: bundle, engine: e, scorer: e}
 }
 
-// Complete answers from the weights. Temperature is 0 when the request has none: a small model is at its best
+// Complete answers from the weights, with each piece of the reply as soon as it is sure to stay. Temperature is 0 when the request has none: a small model is at its best
 // when it says what it holds most likely. A dialogue that does not fit the window loses its oldest turns.
 func (m *Model) Complete(ctx context.Context, req llm.Request, emit func(llm.Delta)) (llm.Completion, error) {
 	if err := upstream.Validate(req); err != nil {
@@ -85,15 +83,22 @@ func (m *Model) Complete(ctx context.Context, req llm.Request, emit func(llm.Del
 	if err != nil {
 		return llm.Completion{}, classify(err)
 	}
-	result, err := m.engine.Generate(ctx, prompt, opts, nil)
-	if err != nil {
+	said := newReply(req, func(id int) string { return m.bundle.Tokenizer.Decode([]int{id}) }, emit)
+	working, enough := context.WithCancel(ctx)
+	defer enough()
+	result, err := m.engine.Generate(working, prompt, opts, func(t engine.Token) {
+		if working.Err() == nil && !said.add(t) {
+			enough()
+		}
+	})
+	// An end that was ours is none of the caller's.
+	if err != nil && (ctx.Err() != nil || working.Err() == nil) {
 		return llm.Completion{}, classify(err)
 	}
-	out, err := m.completion(prompt, result)
-	if err == nil && emit != nil {
-		emit(llm.Delta{Text: out.Text})
+	if err := said.end(); err != nil {
+		return llm.Completion{}, err
 	}
-	return out, err
+	return m.completion(prompt, said, result), nil
 }
 
 // Check tells what would answer. The weights are in memory, so nothing can be down.
@@ -112,12 +117,18 @@ func (m *Model) promptLimit(maxTokens int) int {
 }
 
 func options(req llm.Request) engine.GenerateOptions {
-	opts := engine.GenerateOptions{MaxTokens: req.MaxTokens}
+	opts := engine.GenerateOptions{MaxTokens: req.MaxTokens, Top: req.TopLogProbs}
 	if opts.MaxTokens == 0 {
 		opts.MaxTokens = defaultMaxTokens
 	}
 	if req.Temperature != nil && *req.Temperature > 0 {
 		opts.Sampling = engine.Sampling{Temperature: *req.Temperature, TopP: topP, Seed: rand.Uint64()}
+		if req.TopP != nil {
+			opts.TopP = *req.TopP
+		}
+		if req.Seed != nil {
+			opts.Seed = uint64(*req.Seed)
+		}
 	}
 	return opts
 }
@@ -130,35 +141,20 @@ func dialogue(messages []llm.Message) []engine.Message {
 	return out
 }
 
-func (m *Model) completion(prompt []int, result engine.Result) (llm.Completion, error) {
-	ids := make([]int, len(result.Tokens))
-	for i, t := range result.Tokens {
-		ids[i] = t.ID
-	}
-	// The model can cut a rune, at its bound or by mistake; a completion is valid UTF-8 all the same.
-	text := strings.ToValidUTF8(m.bundle.Tokenizer.Decode(ids), "\uFFFD")
-	if strings.TrimSpace(text) == "" {
-		return llm.Completion{}, &llm.Error{Code: llm.EmptyReply, Message: "the model had nothing to say"}
-	}
-	if endlessFigure.MatchString(text) {
-		return llm.Completion{}, &llm.Error{Code: llm.BadReply, Message: "the model lost itself in a figure"}
-	}
+func (m *Model) completion(prompt []int, said *reply, result engine.Result) llm.Completion {
 	out := llm.Completion{
-		Text:         text,
+		Text:         string(said.text),
 		FinishReason: llm.FinishLength,
-		Usage:        llm.Usage{PromptTokens: len(prompt), CompletionTokens: len(ids)},
+		Usage:        llm.Usage{PromptTokens: len(prompt), CompletionTokens: len(result.Tokens)},
 		Served:       m.bundle.Version,
+		LogProbs:     said.allLogProbs(),
 	}
-	if result.Finish == engine.FinishEOS {
+	if said.stopped || result.Finish == engine.FinishEOS {
 		out.FinishReason = llm.FinishStop
 	}
-	out.Confidence, out.NoConfidence = upstream.Confidence(result.MeanLogProb())
-	return out, nil
+	out.Confidence, out.NoConfidence = said.confidence()
+	return out
 }
-
-// endlessFigure is a number that nobody should read as an amount: a small model that loses its thread in a
-// figure writes digits to the end of its bound. No account number has as many.
-var endlessFigure = regexp.MustCompile(`\d{32}`)
 
 // classify names an error of the engine.
 func classify(err error) *llm.Error {

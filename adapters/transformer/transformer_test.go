@@ -24,12 +24,13 @@ type watched struct {
 	started chan struct{}
 }
 
-func (w watched) Generate(ctx context.Context, prompt []int, opts engine.GenerateOptions, _ func(engine.Token)) (engine.Result, error) {
-	return w.generator.Generate(ctx, prompt, opts, func(engine.Token) {
+func (w watched) Generate(ctx context.Context, prompt []int, opts engine.GenerateOptions, onToken func(engine.Token)) (engine.Result, error) {
+	return w.generator.Generate(ctx, prompt, opts, func(token engine.Token) {
 		select {
 		case w.started <- struct{}{}:
 		default:
 		}
+		onToken(token)
 	})
 }
 
@@ -122,8 +123,14 @@ type scripted struct {
 	err    error
 }
 
-func (s *scripted) Generate(_ context.Context, prompt []int, opts engine.GenerateOptions, _ func(engine.Token)) (engine.Result, error) {
+func (s *scripted) Generate(ctx context.Context, prompt []int, opts engine.GenerateOptions, onToken func(engine.Token)) (engine.Result, error) {
 	s.prompt, s.opts = prompt, opts
+	for i, token := range s.result.Tokens {
+		onToken(token)
+		if ctx.Err() != nil {
+			return engine.Result{Tokens: s.result.Tokens[:i+1]}, ctx.Err()
+		}
+	}
 	return s.result, s.err
 }
 
@@ -234,19 +241,4 @@ func TestFailuresAreNamed(t *testing.T) {
 	m, _ := withScript("", "")
 	_, err := m.Check(ended)
 	requireCode(t, llm.Canceled, err)
-}
-
-// A small model that loses its thread in a figure writes digits to the end of its bound. Nobody may read them.
-func TestAnEndlessFigureIsNoReply(t *testing.T) {
-	m := newModel(randomBundle())
-	reply := func(text string) error {
-		var result engine.Result
-		for _, id := range m.bundle.Tokenizer.Encode(text) {
-			result.Tokens = append(result.Tokens, engine.Token{ID: id})
-		}
-		_, err := m.completion(nil, result)
-		return err
-	}
-	require.NoError(t, reply("Your card 4929123412341234 has a limit of GBP 1,204.50."))
-	require.Equal(t, llm.BadReply, llm.CodeOf(reply("You have £"+strings.Repeat("9", 40))))
 }

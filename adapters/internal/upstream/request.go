@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"unicode/utf8"
 
@@ -36,6 +37,12 @@ func Validate(req llm.Request) *llm.Error {
 	if t := req.Temperature; t != nil && (math.IsNaN(*t) || *t < 0 || *t > 2) {
 		return invalid("temperature is not between 0 and 2")
 	}
+	if p := req.TopP; p != nil && !(*p > 0 && *p <= 1) {
+		return invalid("top_p is not over 0 and at most 1")
+	}
+	if wrong := cmp.Or(checkStop(req.Stop), checkLogProbs(req)); wrong != "" {
+		return invalid(wrong)
+	}
 	if len(req.Choices) > 0 && len(req.Schema) > 0 {
 		return invalid("choices and schema exclude each other")
 	}
@@ -43,6 +50,31 @@ func Validate(req llm.Request) *llm.Error {
 		return invalid(wrong)
 	}
 	return nil
+}
+
+func checkStop(stops []string) string {
+	if len(stops) > llm.MaxStops {
+		return fmt.Sprintf("there are more than %d stop texts", llm.MaxStops)
+	}
+	for _, stop := range stops {
+		switch {
+		case stop == "":
+			return "a stop text is empty"
+		case !utf8.ValidString(stop):
+			return "a stop text is not valid UTF-8"
+		}
+	}
+	return ""
+}
+
+func checkLogProbs(req llm.Request) string {
+	switch {
+	case req.TopLogProbs < 0 || req.TopLogProbs > llm.MaxTopLogProbs:
+		return fmt.Sprintf("top_logprobs is not between 0 and %d", llm.MaxTopLogProbs)
+	case req.TopLogProbs > 0 && !req.LogProbs:
+		return "top_logprobs stands without logprobs"
+	}
+	return ""
 }
 
 // Confidence gives exp(mean) for the mean log-probability of a completion's tokens, or nil and why not.
