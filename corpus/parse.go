@@ -48,24 +48,11 @@ func (r reader) fail(line int, format string, args ...any) error {
 // checked by build.
 func parse(name string, data []byte) (file, error) {
 	r := reader{name: name}
-	if err := checkBytes(name, data); err != nil {
+	body, err := r.document(data)
+	if err != nil {
 		return file{}, err
 	}
-	tree, err := parser.ParseBytes(data, 0)
-	if err != nil {
-		line := 0
-		var syntax yaml.Error
-		if errors.As(err, &syntax) && syntax.GetToken() != nil {
-			line = syntax.GetToken().Position.Line
-			return file{}, r.fail(line, "%s", syntax.GetMessage())
-		}
-		return file{}, r.fail(line, "%s", err)
-	}
-	if len(tree.Docs) != 1 || tree.Docs[0].Body == nil {
-		return file{}, r.fail(1, "the file must hold one YAML document")
-	}
 	f := file{name: name}
-	body := tree.Docs[0].Body
 	err = r.mapping(body, func(key text, value ast.Node) (err error) {
 		switch key.value {
 		case "topic":
@@ -91,6 +78,25 @@ func parse(name string, data []byte) (file, error) {
 		return file{}, r.fail(line(body), `the key "intents" is missing or empty`)
 	}
 	return f, nil
+}
+
+// document gives the root of a file's syntax tree.
+func (r reader) document(data []byte) (ast.Node, error) {
+	if err := checkBytes(r.name, data); err != nil {
+		return nil, err
+	}
+	tree, err := parser.ParseBytes(data, 0)
+	if err != nil {
+		var syntax yaml.Error
+		if errors.As(err, &syntax) && syntax.GetToken() != nil {
+			return nil, r.fail(syntax.GetToken().Position.Line, "%s", syntax.GetMessage())
+		}
+		return nil, r.fail(0, "%s", err)
+	}
+	if len(tree.Docs) != 1 || tree.Docs[0].Body == nil {
+		return nil, r.fail(1, "the file must hold one YAML document")
+	}
+	return tree.Docs[0].Body, nil
 }
 
 func (r reader) intent(node ast.Node) (rawIntent, error) {
