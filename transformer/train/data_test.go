@@ -207,10 +207,11 @@ func TestAddLabelled(t *testing.T) {
 	sets := tinySets()
 	before := len(sets[0].Extra)
 	require.NoError(t, AddLabelled(sets, []corpus.Labelled{
-		{Dataset: "public", Labels: map[string][]string{"transfer": {"move it"}, "card": {"plastic"}}}, {Dataset: "absent", Labels: map[string][]string{"x": {"y"}}},
+		{Dataset: "public", Rows: []corpus.LabelledRow{{Input: "plastic", Label: "card"}, {Input: "move it", Label: "transfer"}}},
+		{Dataset: "absent", Rows: []corpus.LabelledRow{{Input: "x", Label: "y"}}},
 	}))
 	require.Equal(t, []Row{{Input: "plastic", Expected: "card"}, {Input: "move it", Expected: "transfer"}}, sets[0].Extra[before:])
-	require.ErrorContains(t, AddLabelled(sets, []corpus.Labelled{{Dataset: "public", Labels: map[string][]string{"loan": {"y"}}}}), `"loan"`)
+	require.ErrorContains(t, AddLabelled(sets, []corpus.Labelled{{Dataset: "public", Rows: []corpus.LabelledRow{{Input: "y", Label: "loan"}}}}), `"loan"`)
 }
 
 func TestLoadDatasets(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -67,13 +66,11 @@ func AddLabelled(sets []Dataset, labelled []corpus.Labelled) error {
 			continue
 		}
 		known := sets[i].labels().Names
-		for _, label := range slices.Sorted(maps.Keys(l.Labels)) {
-			if !slices.Contains(known, label) {
-				return fmt.Errorf("train: the data set %s has no label %q, which phrasings of our own name", l.Dataset, label)
+		for _, row := range l.Rows {
+			if !slices.Contains(known, row.Label) {
+				return fmt.Errorf("train: the data set %s has no label %q, which phrasings of our own name", l.Dataset, row.Label)
 			}
-			for _, phrasing := range l.Labels[label] {
-				sets[i].Extra = append(sets[i].Extra, Row{Input: phrasing, Expected: label})
-			}
+			sets[i].Extra = append(sets[i].Extra, Row{Input: row.Input, Expected: row.Label})
 		}
 	}
 	return nil

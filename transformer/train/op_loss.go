@@ -2,6 +2,8 @@ package train
 
 import (
 	"math"
+	"slices"
+	"sync/atomic"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -18,11 +20,12 @@ type lossOp struct {
 	smoothing     smoothing
 	labels        []span // by namespace
 
-	rows   []int     // tokens with a weight
-	active []float32 // their rows of h, (rows, hidden)
-	dz     []float32 // (rows, vocab): logits, then the loss's gradient by them
-	losses []float64 // of each row, weighted
-	plain  float64   // the weighted mean without smoothing, in nats
+	rows            []int        // tokens with a weight
+	active          []float32    // their rows of h, (rows, hidden)
+	dz              []float32    // (rows, vocab): logits, then the loss's gradient by them
+	losses          []float64    // of each row, weighted
+	plain           float64      // the weighted mean without smoothing, in nats
+	labelled, right atomic.Int64 // targets that are labels, and how many of them were the likeliest
 }
 
 // smoothing is the share of a target's probability that goes to all alternatives evenly.
@@ -43,6 +46,8 @@ func newLoss(batch *Batch, vocab, hidden int, labels []span, smoothing smoothing
 func (op *lossOp) Do(in ...gorgonia.Value) (gorgonia.Value, error) {
 	h, e, b := floats(in[0]), floats(in[1]), op.batch
 	op.rows = op.rows[:0]
+	op.labelled.Store(0)
+	op.right.Store(0)
 	var total float64
 	for i, w := range b.Weights {
 		if w != 0 {
@@ -67,6 +72,10 @@ func (op *lossOp) Do(in ...gorgonia.Value) (gorgonia.Value, error) {
 				clear(z[:s.from])
 				clear(z[s.to:])
 				z, target, eps = z[s.from:s.to], target-s.from, op.smoothing.label
+				op.labelled.Add(1)
+				if z[target] >= slices.Max(z) {
+					op.right.Add(1)
+				}
 				break
 			}
 		}

@@ -20,6 +20,7 @@ import (
 type Progress struct {
 	Step, Steps     int
 	Loss            float64 // of this step's batch, in nats a token, without label smoothing
+	LabelAccuracy   float64 // share of held-out labels that the averaged weights get right; NaN until first measured
 	ValLoss         float64 // of the held-out replies with the averaged weights, in nats a token; NaN until first measured
 	TokensPerSecond float64
 	Elapsed, Left   time.Duration // of this process; Left is an estimate
@@ -67,23 +68,24 @@ func Run(ctx context.Context, c *corpus.Corpus, sets []Dataset, o Options, progr
 
 // run is a training run in progress. The slices of at are the live ones: saving at is saving the run.
 type run struct {
-	options   Options
-	config    transformer.Config
-	tokenizer *transformer.Tokenizer
-	params    []parameter
-	at        *checkpoint
-	optimizer *adamW
-	data      *stream
-	batch     *Batch
-	training  *graph
-	held      []Sample
-	heldBatch *Batch
-	measuring *graph // forward only, on the averaged weights
-	began     time.Time
+	options       Options
+	config        transformer.Config
+	tokenizer     *transformer.Tokenizer
+	params        []parameter
+	at            *checkpoint
+	optimizer     *adamW
+	data          *stream
+	batch         *Batch
+	training      *graph
+	held          []Sample
+	heldBatch     *Batch
+	measuring     *graph // forward only, on the averaged weights
+	labelAccuracy float64
+	began         time.Time
 }
 
 func newRun(c *corpus.Corpus, sets []Dataset, o Options) (*run, error) {
-	r := &run{options: o, began: time.Now()}
+	r := &run{options: o, began: time.Now(), labelAccuracy: math.NaN()}
 	from := newSource(c, sets)
 	mark, err := fingerprint(c, sets, o)
 	if err != nil {
@@ -189,7 +191,7 @@ func (r *run) loop(ctx context.Context, progress func(Progress)) error {
 		}
 		spent := time.Since(start)
 		progress(Progress{
-			Step: step, Steps: r.at.Steps, Loss: loss, ValLoss: r.at.Curve.last(validationLoss),
+			Step: step, Steps: r.at.Steps, Loss: loss, ValLoss: r.at.Curve.last(validationLoss), LabelAccuracy: r.labelAccuracy,
 			TokensPerSecond: float64(tokens) / spent.Seconds(), Elapsed: time.Since(r.began),
 			Left: spent / time.Duration(step-from) * time.Duration(r.at.Steps-step),
 		})
@@ -240,6 +242,7 @@ func (r *run) step() (float64, error) {
 // validate measures the mean loss of the held-out replies' tokens.
 func (r *run) validate() error {
 	var sum, weight float64
+	var labelled, right int64
 	for next := 0; next < len(r.held); {
 		r.heldBatch.Reset()
 		for ; next < len(r.held); next++ {
@@ -260,7 +263,9 @@ func (r *run) validate() error {
 			w += float64(v)
 		}
 		sum, weight = sum+loss*w, weight+w
+		labelled, right = labelled+r.measuring.loss.labelled.Load(), right+r.measuring.loss.right.Load()
 	}
+	r.labelAccuracy = float64(right) / float64(labelled)
 	if weight > 0 {
 		r.at.Curve.add(validationLoss, r.at.Step, sum/weight)
 	}
