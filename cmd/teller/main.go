@@ -24,6 +24,7 @@ type cli struct {
 	Worker workerCmd `cmd:"" help:"Run a worker: workflows and calls to models across the network, or with --gpu our own transformer."`
 	Train  trainCmd  `cmd:"" help:"Train the custom transformer from the corpus: tokenizer, weights, loss curve."`
 	Data   dataCmd   `cmd:"" help:"Import public data sets to train on."`
+	Eval   evalCmd   `cmd:"" help:"Measure a model on questions of your own."`
 	Keys   keysCmd   `cmd:"" help:"Make, list and revoke the keys that callers need."`
 	Health healthCmd `cmd:"" help:"Ask the API at TELLER_API_ADDR whether it is ready; exit 1 when it is not."`
 }
