@@ -110,10 +110,10 @@ func (h *Hub) end(t *topic, answered bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
-	case t.gone:
+	case t.gone || t.ended != nil:
 	case !answered:
 		h.remove(t)
-	case t.ended == nil:
+	default:
 		t.ended = h.ended.PushBack(t)
 		t.expiry.Reset(keepEnded)
 	}

@@ -171,7 +171,11 @@ func (p *Pusher) connect(l *link) error {
 		defer close(ended)
 		body.CloseWithError(p.post(ctx, l.url, body))
 	}()
-	defer func() { cancel(); <-ended }()
+	defer func() {
+		cancel()
+		frames.Close() // whoever sends waits for the next frame before it looks at its context
+		<-ended
+	}()
 	var batch bytes.Buffer
 	for {
 		batch.Reset()
