@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"teller/llm"
+	"teller/stream"
 )
 
 // Models finds a configured model by name. A model that is not there is an *llm.Error.
@@ -18,9 +19,21 @@ type Models interface {
 	Model(name string) (llm.Model, error)
 }
 
+// StreamTarget says where the pieces of a turn's reply go while they come.
+type StreamTarget = stream.Target
+
+// Streams sends the pieces of a reply on. What it gives returns at once and loses what cannot be sent.
+type Streams interface {
+	// Open begins an attempt at a turn. attempt grows from one to the next.
+	Open(to StreamTarget, attempt int64) func(llm.Delta)
+}
+
 // Activities are what the workers register. They are safe for concurrent use.
 type Activities struct {
-	Models Models
+	Models  Models
+	Streams Streams // nil: replies come with their results only
+	Ledger  Ledger
+	Prices  Prices
 }
 
 // heartbeatEvery is how often a running call reports to Temporal. A caller's cancellation comes back
@@ -38,6 +51,8 @@ type CompleteInput struct {
 	// Patience is the longest Retry-After that is worth waiting for. A longer one ends the retries,
 	// so that the workflow can turn to another model.
 	Patience time.Duration `json:"patience"`
+	// Stream is where somebody reads the reply while it comes; nil when nobody does.
+	Stream *StreamTarget `json:"stream,omitempty"`
 }
 
 // Complete calls the model once. Its errors are Temporal application errors whose type is an
@@ -48,7 +63,7 @@ func (a *Activities) Complete(ctx context.Context, in CompleteInput) (llm.Comple
 		return llm.Completion{}, toTemporal(ctx, err, in.Patience)
 	}
 	stop := heartbeat(ctx)
-	out, err := model.Complete(ctx, in.Request, nil)
+	out, err := model.Complete(ctx, in.Request, a.emitter(ctx, in.Stream))
 	stop()
 	if err == nil && len(out.Text) > maxReplyBytes {
 		err = &llm.Error{Code: llm.Internal, Message: fmt.Sprintf("the reply of %q is over %d bytes: lower max_tokens", in.Model, maxReplyBytes)}
@@ -58,6 +73,15 @@ func (a *Activities) Complete(ctx context.Context, in CompleteInput) (llm.Comple
 		return llm.Completion{}, toTemporal(ctx, err, in.Patience)
 	}
 	return out, nil
+}
+
+// emitter gives what takes the pieces of this attempt's reply; nil when nobody reads them.
+func (a *Activities) emitter(ctx context.Context, to *StreamTarget) func(llm.Delta) {
+	if a.Streams == nil || to == nil {
+		return nil
+	}
+	// By the server's clock: the attempt's number starts again with each activity of the turn.
+	return a.Streams.Open(*to, activity.GetInfo(ctx).StartedTime.UnixNano())
 }
 
 // CheckInput names the model to check.

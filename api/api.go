@@ -17,7 +17,9 @@ import (
 
 	"teller/llm"
 	"teller/store"
+	"teller/stream"
 	"teller/telemetry"
+	"teller/turns"
 	"teller/workflows"
 )
 
@@ -27,6 +29,7 @@ type Turns interface {
 	Converse(ctx context.Context, conversationID string, in workflows.TurnInput, durable bool) (workflows.Answer, error)
 	Transcript(ctx context.Context, tenant, conversationID string) (workflows.Transcript, error)
 	Erase(ctx context.Context, tenant, conversationID string) error
+	Find(ctx context.Context, tenant, turnID string) (turns.Found, error)
 	Check(ctx context.Context, targets []workflows.Target) ([]workflows.Health, error)
 	Ping(ctx context.Context) error
 }
@@ -37,9 +40,14 @@ type Routes interface {
 	SwitchRoute(ctx context.Context, change store.Change) (store.Route, error)
 }
 
-// Store tells whether the durable rows can be reached.
+// Store is the durable rows.
 type Store interface {
+	Keys
 	Ping(ctx context.Context) error
+	ClaimKey(ctx context.Context, tenant, key string, c store.Claim) (store.Claim, error)
+	SumUsage(ctx context.Context, q store.UsageQuery) ([]store.UsageSum, error)
+	Conversations(ctx context.Context, tenant, cursor string, limit int) (page []store.Conversation, next string, err error)
+	ForgetConversation(ctx context.Context, tenant, id string) error
 }
 
 // Model is a configured model as the API shows it.
@@ -52,6 +60,7 @@ type Model struct {
 // Deps is what the API stands on. All fields are required.
 type Deps struct {
 	Turns   Turns
+	Streams *stream.Hub
 	Routes  Routes
 	Store   Store
 	Models  []Model
@@ -74,7 +83,7 @@ func Handler(d Deps) http.Handler {
 	r.RedirectTrailingSlash = false
 	// Forwarded-for headers are a caller's word until somebody configures a proxy.
 	_ = r.SetTrustedProxies(nil) // nil cannot fail
-	s := &server{Deps: d, health: newHealthCache(d.Turns)}
+	s := &server{Deps: d, health: newHealthCache(d.Turns), keyring: newKeyring(d.Store)}
 	r.Use(s.observe, s.recover, sameOrigin)
 	r.NoRoute(func(c *gin.Context) {
 		writeError(c, notFound("there is no such route; GET /openapi.yaml describes all of them"))
@@ -84,11 +93,15 @@ func Handler(d Deps) http.Handler {
 			message: "this route takes only " + c.Writer.Header().Get("Allow")})
 	})
 
-	r.POST("/api/v1/chat", s.chat)
-	r.GET("/api/v1/conversations/:id", s.transcript)
-	r.DELETE("/api/v1/conversations/:id", s.erase)
-	r.GET("/models", s.models)
-	r.POST("/model/switch/:model_version", s.switchModel)
+	known := r.Group("", s.authenticate)
+	known.POST("/api/v1/chat", s.limit, s.chat)
+	known.GET("/api/v1/turns/:id", s.readTurn)
+	known.GET("/api/v1/conversations", s.conversations)
+	known.GET("/api/v1/conversations/:id", s.transcript)
+	known.DELETE("/api/v1/conversations/:id", s.erase)
+	known.GET("/api/v1/usage", s.usage)
+	known.GET("/models", s.models)
+	known.POST("/model/switch/:model_version", s.admin, s.switchModel)
 	r.GET("/livez", func(c *gin.Context) { c.JSON(http.StatusOK, gin.H{"status": "ok"}) })
 	r.GET("/readyz", s.ready)
 	r.GET("/metrics", gin.WrapH(d.Metrics.Handler()))
@@ -98,7 +111,8 @@ func Handler(d Deps) http.Handler {
 
 type server struct {
 	Deps
-	health *healthCache
+	health  *healthCache
+	keyring *keyring
 }
 
 // target gives a model's task queue; false for one that is not configured.

@@ -44,7 +44,8 @@ func TestABadBodyIsRefused(t *testing.T) {
 		{"second half of a character", `{"message":"so \\\uDE00"}`, noParam, "half of a surrogate pair"},
 		{"halves in the wrong order", `{"message":"\ude00\ud83d"}`, noParam, "half of a surrogate pair"},
 
-		{"unknown field", `{"message":"hello","stream":true}`, "stream", `there is no field "stream"`},
+		{"unknown field", `{"message":"hello","tools":[]}`, "tools", `there is no field "tools"`},
+		{"stream is a word", `{"message":"hello","stream":"yes"}`, "stream", "stream must be true or false"},
 		{"unknown field with odd characters", `{"message":"hello","a\"b\n":1}`, "a\"b\n", `there is no field "a\"b\n"`},
 		{"unknown field with a long name", `{"message":"hello","` + strings.Repeat("x", 200_000) + `":1}`, strings.Repeat("x", 40) + "...", "there is no field"},
 		{"field in capitals", `{"MESSAGE":"hello"}`, "MESSAGE", `there is no field "MESSAGE"`},

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"teller/llm"
+	"teller/store"
 	"teller/turns"
 	"teller/workflows"
 )
@@ -23,6 +25,8 @@ type chatRequest struct {
 	Model          *string  `json:"model"`
 	MaxTokens      *int     `json:"max_tokens"`
 	Temperature    *float64 `json:"temperature"`
+	Choices        []string `json:"choices"`
+	Stream         bool     `json:"stream"`
 }
 
 // chatResponse is its answer.
@@ -38,6 +42,9 @@ type chatResponse struct {
 	Usage            chatUsage `json:"usage"`
 	FinishReason     string    `json:"finish_reason"`
 	FallbackFrom     string    `json:"fallback_from,omitempty"`
+	Choice           string    `json:"choice,omitempty"` // the response again, of a request with choices
+	// ChoiceProbabilities are those of the request's choices, in their order.
+	ChoiceProbabilities []float64 `json:"choice_probabilities,omitempty"`
 }
 
 type chatUsage struct {
@@ -45,9 +52,6 @@ type chatUsage struct {
 	CompletionTokens int `json:"completion_tokens"`
 	TotalTokens      int `json:"total_tokens"`
 }
-
-// tenant is whose turns all are until callers have keys.
-const tenant = "default"
 
 const maxCompletionTokens = 32768
 
@@ -73,6 +77,9 @@ func (r *chatRequest) check(maxMessageBytes int) *problem {
 	if r.Temperature != nil && (*r.Temperature < 0 || *r.Temperature > 2) {
 		return invalid("temperature", "temperature must be from 0 to 2")
 	}
+	if p := checkChoices(r.Choices); p != nil {
+		return p
+	}
 	return nil
 }
 
@@ -95,55 +102,67 @@ func (s *server) chat(c *gin.Context) {
 		writeError(c, p)
 		return
 	}
-	in, p := s.turn(req, key, timeout)
+	in, p := s.turn(c, req, key, timeout)
 	if p != nil {
 		writeError(c, p)
 		return
 	}
 
-	started := time.Now()
-	var answer workflows.Answer
-	var err error
-	durable := key != ""
-	if req.ConversationID != nil {
-		answer, err = s.Turns.Converse(c.Request.Context(), *req.ConversationID, in, durable)
-	} else {
-		answer, err = s.Turns.Ask(c.Request.Context(), in, durable)
-	}
-	if err != nil {
-		p := problemOf(err)
-		s.Metrics.Turn(in.Route[0].Model, p.code, false, time.Since(started))
-		s.Log.Warn("turn failed", "turn", in.ID, "model", in.Route[0].Model, "error", err, "request_id", c.GetString(requestIDKey))
-		writeError(c, p)
+	t := submission{in: in, conversation: req.ConversationID, durable: key != ""}
+	if req.Stream {
+		s.stream(c, t, &turnEvents{events: events{c: c}, turn: in.ID, conversation: req.ConversationID})
 		return
 	}
+	answer, err := s.submit(c, c.Request.Context(), t)
+	if err != nil {
+		writeError(c, err)
+		return
+	}
+	c.JSON(http.StatusOK, chatResponseOf(answer, req.ConversationID))
+}
+
+// chatResponseOf is the body that tells of an answer. conversation is what the caller of this request calls it; nil when
+// the request does not say.
+func chatResponseOf(answer workflows.Answer, conversation *string) chatResponse {
 	usage := answer.Completion.Usage
-	s.Metrics.Turn(answer.Model, "ok", answer.FallbackFrom != "", time.Since(started))
-	s.Metrics.Tokens(answer.Model, usage.PromptTokens, usage.CompletionTokens)
-	c.JSON(http.StatusOK, chatResponse{
+	if conversation == nil && answer.Conversation != "" {
+		conversation = &answer.Conversation
+	}
+	body := chatResponse{
 		Response:         answer.Completion.Text,
 		LatencyMs:        answer.LatencyMs,
 		ModelVersion:     answer.Model,
 		Served:           answer.Completion.Served,
 		Confidence:       answer.Completion.Confidence,
 		ConfidenceReason: answer.Completion.NoConfidence,
-		ConversationID:   req.ConversationID,
+		ConversationID:   conversation,
 		TurnID:           answer.TurnID,
 		Usage:            chatUsage{usage.PromptTokens, usage.CompletionTokens, usage.PromptTokens + usage.CompletionTokens},
 		FinishReason:     string(answer.Completion.FinishReason),
 		FallbackFrom:     answer.FallbackFrom,
-	})
+
+		ChoiceProbabilities: answer.Completion.ChoiceProbabilities,
+	}
+	if answer.Completion.Chosen {
+		body.Choice = answer.Completion.Text
+	}
+	return body
 }
 
 // turn makes the workflow's input of a valid request.
-func (s *server) turn(req chatRequest, key string, timeout time.Duration) (workflows.TurnInput, *problem) {
+func (s *server) turn(c *gin.Context, req chatRequest, key string, timeout time.Duration) (workflows.TurnInput, *problem) {
+	conversation := ""
+	if req.ConversationID != nil {
+		conversation = *req.ConversationID
+	}
 	in := workflows.TurnInput{
-		ID:      uuid.NewString(),
-		Nonce:   uuid.NewString(),
-		Digest:  digest(req),
-		Tenant:  tenant,
-		Timeout: timeout,
-		Options: llm.Options{Temperature: req.Temperature},
+		ID:           turns.NewID(tenant(c), conversation, key),
+		Nonce:        uuid.NewString(),
+		Digest:       digest(req),
+		Tenant:       tenant(c),
+		Timeout:      timeout,
+		Conversation: conversation,
+		Options:      llm.Options{Temperature: req.Temperature, Choices: req.Choices},
 	}
 	if req.Context != "" {
 		in.Messages = append(in.Messages, llm.Message{Role: llm.System, Text: req.Context})
@@ -152,14 +171,10 @@ func (s *server) turn(req chatRequest, key string, timeout time.Duration) (workf
 	if req.MaxTokens != nil {
 		in.MaxTokens = *req.MaxTokens
 	}
-	spreadBy := in.ID
-	if key != "" {
-		in.ID = turns.Hash("turn", tenant, key)
+	if p := s.claim(c, key, in); p != nil {
+		return in, p
 	}
-	if req.ConversationID != nil {
-		spreadBy = *req.ConversationID
-	}
-	names := plan(s.Routes.Route(), spreadBy)
+	names := plan(s.Routes.Route(), cmp.Or(conversation, in.ID))
 	if req.Model != nil {
 		names = []string{*req.Model}
 	}
@@ -183,8 +198,28 @@ func (s *server) turn(req chatRequest, key string, timeout time.Duration) (workf
 	return in, nil
 }
 
-// digest tells two requests apart that come with the same Idempotency-Key.
+// claim ties an Idempotency-Key to its turn, whatever conversation, route or process it comes through: the same key with
+// another request is a mistake of the caller's. While the store cannot be reached, the turn's id still holds within its
+// conversation.
+func (s *server) claim(c *gin.Context, key string, in workflows.TurnInput) *problem {
+	if key == "" {
+		return nil
+	}
+	first, err := s.Store.ClaimKey(c.Request.Context(), in.Tenant, key, store.Claim{TurnID: in.ID, Digest: in.Digest})
+	if err != nil {
+		s.Log.Error("an idempotency key was not claimed", "error", err, "request_id", c.GetString(requestIDKey))
+		return nil
+	}
+	if first.Digest != in.Digest {
+		return problemOf(turns.ErrOtherRequest)
+	}
+	return nil
+}
+
+// digest tells two requests apart that come with the same Idempotency-Key. How the reply is to come is no part of
+// what was asked.
 func digest(req chatRequest) string {
+	req.Stream = false
 	text, err := json.Marshal(req)
 	if err != nil {
 		panic(err) // a struct of strings and numbers that came from JSON

@@ -148,7 +148,11 @@ func TestIdempotency(t *testing.T) {
 		require.NotEqual(t, first.in.Nonce, second.in.Nonce, "each submission has its own")
 		require.NotContains(t, first.in.ID, "order", "an id never holds a caller's text")
 		require.NotEqual(t, first.in.ID, f.submit(t, body, "Idempotency-Key", "order 18").in.ID)
-		require.Equal(t, first.in.ID, f.submit(t, `{"message":"hello","conversation_id":"chat-1"}`, "Idempotency-Key", "order 17").in.ID)
+		within := f.submit(t, `{"message":"hello","conversation_id":"chat-1"}`, "Idempotency-Key", "order 17").in.ID
+		require.Regexp(t, "^[0-9a-f]{32}-"+first.in.ID+"$", within, "in a conversation the id says in which")
+		streamed := f.submit(t, `{"message":"hello","stream":true}`, "Idempotency-Key", "order 17")
+		require.Equal(t, first.in.Digest, streamed.in.Digest, "how the reply comes is no part of the request")
+		require.Equal(t, first.in.ID, streamed.in.ID)
 	})
 	t.Run("without a key each is its own turn", func(t *testing.T) {
 		first, second := f.submit(t, body), f.submit(t, body)

@@ -1,11 +1,49 @@
 package api
 
 import (
+	"errors"
+	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/gin-gonic/gin"
+
+	"teller/store"
+	"teller/turns"
 )
+
+// conversationsResponse is the body of GET /api/v1/conversations.
+type conversationsResponse struct {
+	Conversations []store.Conversation `json:"conversations"` // the one that was last answered first
+	Next          string               `json:"next_cursor,omitempty"`
+}
+
+const (
+	conversationsPage    = 20
+	maxConversationsPage = 100
+)
+
+// conversations lists the caller's tenant's, a page at a time.
+func (s *server) conversations(c *gin.Context) {
+	limit := conversationsPage
+	if text := c.Query("limit"); text != "" {
+		var err error
+		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > maxConversationsPage {
+			writeError(c, invalid("limit", fmt.Sprintf("limit must be from 1 to %d", maxConversationsPage)))
+			return
+		}
+	}
+	page, next, err := s.Store.Conversations(c.Request.Context(), tenant(c), c.Query("cursor"), limit)
+	switch {
+	case errors.Is(err, store.ErrBadCursor):
+		writeError(c, invalid("cursor", "cursor must be the next_cursor of an earlier page"))
+	case err != nil:
+		writeError(c, s.storeDown(c, err))
+	default:
+		c.JSON(http.StatusOK, conversationsResponse{page, next})
+	}
+}
 
 // transcriptResponse is the body of GET /api/v1/conversations/:id.
 type transcriptResponse struct {
@@ -31,7 +69,7 @@ func (s *server) transcript(c *gin.Context) {
 		writeError(c, p)
 		return
 	}
-	t, err := s.Turns.Transcript(c.Request.Context(), tenant, id)
+	t, err := s.Turns.Transcript(c.Request.Context(), tenant(c), id)
 	if err != nil {
 		writeError(c, err)
 		return
@@ -59,8 +97,18 @@ func (s *server) erase(c *gin.Context) {
 		writeError(c, p)
 		return
 	}
-	if err := s.Turns.Erase(c.Request.Context(), tenant, id); err != nil {
-		writeError(c, err)
+	erased := s.Turns.Erase(c.Request.Context(), tenant(c), id)
+	if erased != nil && !errors.Is(erased, turns.ErrNoConversation) {
+		writeError(c, erased)
+		return
+	}
+	// The row goes even when Temporal has forgotten the conversation already: after its retention only the row is left.
+	if err := s.Store.ForgetConversation(c.Request.Context(), tenant(c), id); err != nil {
+		writeError(c, s.storeDown(c, err))
+		return
+	}
+	if erased != nil {
+		writeError(c, erased)
 		return
 	}
 	c.Status(http.StatusNoContent)

@@ -143,6 +143,8 @@ func article(e *json.UnmarshalTypeError) string {
 		return "a finite number"
 	case "bool":
 		return "true or false"
+	case "slice":
+		return "a list"
 	default:
 		return "a " + e.Type.Kind().String()
 	}

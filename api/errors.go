@@ -56,7 +56,7 @@ func notFound(message string) *problem {
 // statusOf maps a turn's failure to HTTP. 499 is what proxies log for a caller who hung up.
 func statusOf(code llm.Code) (status int, kind string) {
 	switch code {
-	case llm.InvalidRequest, llm.ContextTooLong, llm.Refused:
+	case llm.InvalidRequest, llm.ContextTooLong, llm.NotSupported, llm.Refused:
 		return http.StatusBadRequest, invalidRequestType
 	case llm.RateLimited:
 		return http.StatusTooManyRequests, rateLimitType
@@ -87,6 +87,8 @@ func problemOf(err error) *problem {
 			param: idempotencyHeader, message: turns.ErrOtherRequest.Error() + ": send a new key with a new request"}
 	case errors.Is(err, turns.ErrNoConversation):
 		return notFound(turns.ErrNoConversation.Error())
+	case errors.Is(err, turns.ErrNoTurn):
+		return notFound(turns.ErrNoTurn.Error())
 	}
 	failure := activities.FromTemporal(err)
 	status, kind := statusOf(failure.Code)
@@ -103,9 +105,13 @@ func writeError(c *gin.Context, err error) {
 		}
 		c.Header("Retry-After", strconv.Itoa(int(math.Ceil(after.Seconds()))))
 	}
+	c.AbortWithStatusJSON(p.status, errorBodyOf(p))
+}
+
+func errorBodyOf(p *problem) errorBody {
 	detail := errorDetail{Message: p.message, Type: p.kind, Code: p.code}
 	if p.param != "" {
 		detail.Param = &p.param
 	}
-	c.AbortWithStatusJSON(p.status, errorBody{Error: detail})
+	return errorBody{Error: detail}
 }

@@ -42,6 +42,7 @@ func TestAFailedTurnSaysWhatFailed(t *testing.T) {
 	}{
 		{llm.InvalidRequest, 0, 400, "invalid_request_error", ""},
 		{llm.ContextTooLong, 0, 400, "invalid_request_error", ""},
+		{llm.NotSupported, 0, 400, "invalid_request_error", ""},
 		{llm.Refused, 0, 400, "invalid_request_error", ""},
 		{llm.RateLimited, 0, 429, "rate_limit_error", "2"},
 		{llm.RateLimited, 7500 * time.Millisecond, 429, "rate_limit_error", "8"},

@@ -3,6 +3,7 @@ package api_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -19,7 +20,9 @@ import (
 	"teller/internal/lockedbuffer"
 	"teller/llm"
 	"teller/store"
+	"teller/stream"
 	"teller/telemetry"
+	"teller/turns"
 	"teller/workflows"
 )
 
@@ -37,6 +40,7 @@ type fixture struct {
 	turns  *fakeTurns
 	routes *fakeRoutes
 	store  *fakeStore
+	hub    *stream.Hub
 	log    *lockedbuffer.Buffer
 
 	mu    sync.Mutex
@@ -50,12 +54,14 @@ func start(t testing.TB) *fixture {
 		turns:  &fakeTurns{},
 		routes: &fakeRoutes{route: store.Route{Active: "custom", Fallbacks: []string{"qlora", "custom"}, Version: 1}},
 		store:  &fakeStore{},
+		hub:    stream.NewHub("127.0.0.1:1"),
 		log:    &lockedbuffer.Buffer{},
 	}
 	handler := api.Handler(api.Deps{
-		Turns:  f.turns,
-		Routes: f.routes,
-		Store:  f.store,
+		Turns:   f.turns,
+		Streams: f.hub,
+		Routes:  f.routes,
+		Store:   f.store,
 		Models: []api.Model{
 			{Name: "custom", Kind: "transformer", Queue: workflows.QueueGPU},
 			{Name: "qlora", Kind: "vllm", Queue: workflows.QueueMain},
@@ -192,6 +198,8 @@ type fakeTurns struct {
 	answer     func(workflows.TurnInput) (workflows.Answer, error)
 	transcript func(id string) (workflows.Transcript, error)
 	erase      func(id string) error
+	find       func(tenant, id string) (turns.Found, error)
+	live       func(context.Context, submission) (workflows.Answer, error) // answers with the caller's context
 	check      func(context.Context, []workflows.Target) ([]workflows.Health, error)
 	ping       func() error
 
@@ -221,18 +229,21 @@ func (f *fakeTurns) checked() [][]workflows.Target {
 	return append([][]workflows.Target(nil), f.checks...)
 }
 
-func (f *fakeTurns) Ask(_ context.Context, in workflows.TurnInput, durable bool) (workflows.Answer, error) {
-	return f.take(submission{in: in, durable: durable})
+func (f *fakeTurns) Ask(ctx context.Context, in workflows.TurnInput, durable bool) (workflows.Answer, error) {
+	return f.take(ctx, submission{in: in, durable: durable})
 }
 
-func (f *fakeTurns) Converse(_ context.Context, conversation string, in workflows.TurnInput, durable bool) (workflows.Answer, error) {
-	return f.take(submission{conversation, in, durable})
+func (f *fakeTurns) Converse(ctx context.Context, conversation string, in workflows.TurnInput, durable bool) (workflows.Answer, error) {
+	return f.take(ctx, submission{conversation, in, durable})
 }
 
-func (f *fakeTurns) take(s submission) (workflows.Answer, error) {
+func (f *fakeTurns) take(ctx context.Context, s submission) (workflows.Answer, error) {
 	f.mu.Lock()
 	f.turns = append(f.turns, s)
 	f.mu.Unlock()
+	if f.live != nil {
+		return f.live(ctx, s)
+	}
 	if f.answer != nil {
 		return f.answer(s.in)
 	}
@@ -253,6 +264,10 @@ func (f *fakeTurns) Transcript(_ context.Context, _, id string) (workflows.Trans
 }
 
 func (f *fakeTurns) Erase(_ context.Context, _, id string) error { return f.erase(id) }
+
+func (f *fakeTurns) Find(_ context.Context, tenant, id string) (turns.Found, error) {
+	return f.find(tenant, id)
+}
 
 func (f *fakeTurns) Check(ctx context.Context, targets []workflows.Target) ([]workflows.Health, error) {
 	f.mu.Lock()
@@ -320,6 +335,64 @@ func (f *fakeRoutes) SwitchRoute(_ context.Context, change store.Change) (store.
 	return f.route, nil
 }
 
-type fakeStore struct{ failure error }
+// fakeStore has no keys and no rows, unless a test puts a real store in its place.
+type fakeStore struct {
+	api.Store
+	failure error
+}
 
 func (f *fakeStore) Ping(context.Context) error { return f.failure }
+
+func (f *fakeStore) HasKeys(ctx context.Context) (bool, error) {
+	if f.Store == nil {
+		return false, f.failure
+	}
+	return f.Store.HasKeys(ctx)
+}
+
+func (f *fakeStore) ClaimKey(ctx context.Context, tenant, key string, c store.Claim) (store.Claim, error) {
+	if f.Store == nil {
+		return c, f.failure
+	}
+	return f.Store.ClaimKey(ctx, tenant, key, c)
+}
+
+func (f *fakeStore) ForgetConversation(ctx context.Context, tenant, id string) error {
+	if f.Store == nil {
+		return f.failure
+	}
+	return f.Store.ForgetConversation(ctx, tenant, id)
+}
+
+// keep puts a real store of the test's own behind the API.
+func (f *fixture) keep(t testing.TB) *store.Store {
+	t.Helper()
+	rows, err := store.Open(t.Context(), store.Config{DataDir: t.TempDir()})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, rows.Close()) })
+	f.store.Store = rows
+	return rows
+}
+
+// downStore is a store that nobody reaches.
+type downStore struct{ api.Store }
+
+var errDown = errors.New("connection refused")
+
+func (downStore) HasKeys(context.Context) (bool, error) { return false, errDown }
+func (downStore) Authenticate(context.Context, string) (store.Key, error) {
+	return store.Key{}, errDown
+}
+func (downStore) Spend(context.Context, string, int, int, time.Time) (store.Spent, error) {
+	return store.Spent{}, errDown
+}
+func (downStore) ClaimKey(context.Context, string, string, store.Claim) (store.Claim, error) {
+	return store.Claim{}, errDown
+}
+func (downStore) SumUsage(context.Context, store.UsageQuery) ([]store.UsageSum, error) {
+	return nil, errDown
+}
+func (downStore) Conversations(context.Context, string, string, int) ([]store.Conversation, string, error) {
+	return nil, "", errDown
+}
+func (downStore) ForgetConversation(context.Context, string, string) error { return errDown }

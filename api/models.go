@@ -92,7 +92,7 @@ func (s *server) switchModel(c *gin.Context) {
 		}
 	}
 	route, err := s.Routes.SwitchRoute(c.Request.Context(), store.Change{
-		Actor: "api", Reason: reason, Edit: func(r *store.Route) error { shift(r, name, percent); return nil }})
+		Actor: actor(c), Reason: reason, Edit: func(r *store.Route) error { shift(r, name, percent); return nil }})
 	if err != nil {
 		s.Log.Error("route not switched", "model", name, "error", err)
 		writeError(c, &problem{status: http.StatusServiceUnavailable, kind: serverErrorType, code: "unavailable", message: "the store cannot be reached: nothing was switched"})

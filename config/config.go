@@ -23,10 +23,16 @@ type Config struct {
 	TemporalAddr string `env:"TELLER_TEMPORAL_ADDR" envDefault:"127.0.0.1:7233"` // where the embedded Temporal server listens (teller dev)
 	UIAddr       string `env:"TELLER_UI_ADDR" envDefault:"127.0.0.1:8233"`       // where its Web UI listens (teller dev)
 	MetricsAddr  string `env:"TELLER_METRICS_ADDR"`                              // where a worker serves /metrics; empty: nowhere
-	DataDir      string `env:"TELLER_DATA_DIR" envDefault:".teller"`             // SQLite files
-	DatabaseURL  string `env:"DATABASE_URL"`                                     // PostgreSQL; empty: SQLite in DataDir
-	LogLevel     string `env:"TELLER_LOG_LEVEL" envDefault:"info"`               // debug, info, warn, error
-	LogFormat    string `env:"TELLER_LOG_FORMAT" envDefault:"text"`              // text, json
+	// Where an API process takes the pieces of streamed replies from the workers, and the host or host:port by which
+	// they reach it; empty: what it listens on, or this machine's name where that is every interface.
+	StreamAddr      string `env:"TELLER_STREAM_ADDR" envDefault:"127.0.0.1:0"`
+	StreamAdvertise string `env:"TELLER_STREAM_ADVERTISE"`
+
+	DataDir     string `env:"TELLER_DATA_DIR" envDefault:".teller"` // SQLite files
+	DatabaseURL string `env:"DATABASE_URL"`                         // PostgreSQL; empty: SQLite in DataDir
+	PricesPath  string `env:"TELLER_PRICES"`                        // a price table; empty: the embedded one
+	LogLevel    string `env:"TELLER_LOG_LEVEL" envDefault:"info"`   // debug, info, warn, error
+	LogFormat   string `env:"TELLER_LOG_FORMAT" envDefault:"text"`  // text, json
 
 	ModelVersion string   `env:"MODEL_VERSION" envDefault:"custom"`          // the model that is active at first start
 	Fallbacks    []string `env:"TELLER_FALLBACKS" envDefault:"qlora,custom"` // tried in this order when the active model fails
@@ -118,6 +124,7 @@ func (c Config) check() (problems []error) {
 	for _, a := range []struct{ variable, addr string }{
 		{"TELLER_API_ADDR", c.APIAddr}, {"TELLER_TEMPORAL_ADDR", c.TemporalAddr},
 		{"TELLER_UI_ADDR", c.UIAddr}, {"TELLER_METRICS_ADDR", c.MetricsAddr},
+		{"TELLER_STREAM_ADDR", c.StreamAddr},
 	} {
 		if a.addr == "" {
 			continue

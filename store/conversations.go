@@ -16,7 +16,7 @@ type Conversation struct {
 	ID        string    `json:"conversation_id"`
 	CreatedAt time.Time `json:"created_at"` // of its first turn's end
 	UpdatedAt time.Time `json:"updated_at"` // of its latest turn's end
-	Turns     int64     `json:"turns"`
+	Turns     int64     `json:"turns"`      // that were answered
 }
 
 // ErrBadCursor means that a cursor did not come from an earlier page.

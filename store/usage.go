@@ -24,14 +24,20 @@ type Usage struct {
 	CostNanoUSD *int64 `json:"cost_nano_usd"`
 }
 
-// RecordUsage stores the row of a turn and moves its conversation up in the list, once however often it is called: a
-// turn that has a row keeps it.
+// RecordUsage stores the row of a turn and moves its conversation up in the list, once however often it is called. A
+// turn that has a row keeps it, unless it had failed and was answered when its caller tried again.
 func (s *Store) RecordUsage(ctx context.Context, u Usage) error {
 	err := inTx(ctx, s.fast, func(tx *sql.Tx) error {
-		at := u.At.UnixMicro()
+		at, answered := u.At.UnixMicro(), 0
+		if u.Outcome == "ok" {
+			answered = 1
+		}
 		result, err := tx.ExecContext(ctx, `INSERT INTO turn_usage (turn_id, tenant, conversation, model, fallback_from, outcome, at_us,
 			latency_ms, prompt_tokens, completion_tokens, cost_nano_usd) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-			ON CONFLICT (turn_id) DO NOTHING`, u.TurnID, u.Tenant, u.Conversation, u.Model, u.FallbackFrom, u.Outcome, at,
+			ON CONFLICT (turn_id) DO UPDATE SET model = excluded.model, fallback_from = excluded.fallback_from, outcome = excluded.outcome,
+				at_us = excluded.at_us, latency_ms = excluded.latency_ms, prompt_tokens = excluded.prompt_tokens,
+				completion_tokens = excluded.completion_tokens, cost_nano_usd = excluded.cost_nano_usd
+			WHERE turn_usage.outcome <> 'ok' AND excluded.outcome = 'ok'`, u.TurnID, u.Tenant, u.Conversation, u.Model, u.FallbackFrom, u.Outcome, at,
 			u.LatencyMs, u.PromptTokens, u.CompletionTokens, u.CostNanoUSD)
 		if err != nil || u.Conversation == "" {
 			return err
@@ -39,10 +45,10 @@ func (s *Store) RecordUsage(ctx context.Context, u Usage) error {
 		if n, err := result.RowsAffected(); err != nil || n == 0 {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `INSERT INTO conversation (tenant, id, created_at_us, updated_at_us, turns) VALUES ($1, $2, $3, $3, 1)
-			ON CONFLICT (tenant, id) DO UPDATE SET turns = conversation.turns + 1, updated_at_us = CASE
+		_, err = tx.ExecContext(ctx, `INSERT INTO conversation (tenant, id, created_at_us, updated_at_us, turns) VALUES ($1, $2, $3, $3, $4)
+			ON CONFLICT (tenant, id) DO UPDATE SET turns = conversation.turns + excluded.turns, updated_at_us = CASE
 				WHEN conversation.updated_at_us < excluded.updated_at_us THEN excluded.updated_at_us ELSE conversation.updated_at_us END`,
-			u.Tenant, u.Conversation, at)
+			u.Tenant, u.Conversation, at, answered)
 		return err
 	})
 	if err != nil {

@@ -5,6 +5,7 @@ package worker
 import (
 	"time"
 
+	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
 
@@ -37,6 +38,7 @@ func NewMain(c client.Client, acts *activities.Activities, slots int) worker.Wor
 	w := worker.New(c, workflows.QueueMain, o)
 	workflows.Register(w)
 	registerActivities(w, acts)
+	registerRecording(w, acts)
 	return w
 }
 
@@ -53,12 +55,13 @@ func NewGPU(c client.Client, acts *activities.Activities, slots int) worker.Work
 
 // NewDecider makes the worker that runs inside the API's process. It takes workflow tasks only, so
 // that a turn's first decision is made where the turn arrives (eager start) and no model call is lost
-// with an API process.
-func NewDecider(c client.Client) worker.Worker {
+// with an API process. Of acts it uses what records.
+func NewDecider(c client.Client, acts *activities.Activities) worker.Worker {
 	o := options()
 	o.LocalActivityWorkerOnly = true
 	w := worker.New(c, workflows.QueueMain, o)
 	workflows.Register(w)
+	registerRecording(w, acts)
 	return w
 }
 
@@ -77,4 +80,8 @@ func options() worker.Options {
 func registerActivities(w worker.ActivityRegistry, acts *activities.Activities) {
 	w.RegisterActivity(acts.Complete)
 	w.RegisterActivity(acts.Check)
+}
+
+func registerRecording(w worker.ActivityRegistry, acts *activities.Activities) {
+	w.RegisterActivityWithOptions(acts.RecordUsage, activity.RegisterOptions{Name: activities.RecordUsageName})
 }

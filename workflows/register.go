@@ -8,4 +8,5 @@ func Register(r Registry) {
 	r.RegisterWorkflow(Chat)
 	r.RegisterWorkflow(Conversation)
 	r.RegisterWorkflow(Check)
+	r.RegisterWorkflow(Usage)
 }

@@ -33,12 +33,16 @@ type Target struct {
 type TurnInput struct {
 	ID     string `json:"id"`
 	Tenant string `json:"tenant"` // whose turn it is: nobody else may read it
-	Digest string `json:"digest"` // of the caller's request: tells another request with the same Idempotency-Key
-	Nonce  string `json:"nonce"`  // of this submission: tells its own failure from an earlier one's
+	// Conversation is the caller's id of the conversation; "" for a turn that stands alone.
+	Conversation string `json:"conversation,omitempty"`
+	Digest       string `json:"digest"` // of the caller's request: tells another request with the same Idempotency-Key
+	Nonce        string `json:"nonce"`  // of this submission: tells its own failure from an earlier one's
 	// Route are the models to try, in this order.
 	Route []Target `json:"route"`
 	// Timeout is how long the turn may take, counted from its arrival in the workflow.
 	Timeout time.Duration `json:"timeout"`
+	// Stream is where the caller reads the reply while it comes; nil when it waits for the whole.
+	Stream *activities.StreamTarget `json:"stream,omitempty"`
 
 	// Messages are what the caller says: a system message, if any, then the dialogue, which ends with the user's message
 	// to answer. In a conversation what was said before goes between the two.
@@ -54,6 +58,7 @@ type Answer struct {
 	TurnID       string         `json:"turn_id"`
 	Tenant       string         `json:"tenant"`
 	Digest       string         `json:"digest"`
+	Conversation string         `json:"conversation,omitempty"` // as in TurnInput
 	Model        string         `json:"model"`
 	FallbackFrom string         `json:"fallback_from,omitempty"` // the model that should have answered
 	Completion   llm.Completion `json:"completion"`
@@ -103,11 +108,11 @@ func answer(ctx workflow.Context, in TurnInput, history []llm.Message, before *l
 		var out llm.Completion
 		err := complete(ctx, in.call(target, history), target, left, i == len(in.Route)-1, &out)
 		if err == nil {
-			a := Answer{TurnID: in.ID, Tenant: in.Tenant, Digest: in.Digest, Model: target.Model, Completion: out}
+			a := Answer{TurnID: in.ID, Tenant: in.Tenant, Digest: in.Digest, Conversation: in.Conversation, Model: target.Model, Completion: out}
 			if i > 0 {
 				a.FallbackFrom = in.Route[0].Model
 			}
-			a.LatencyMs = record(ctx, before, labels{a.Model, "ok"}, started)
+			a.LatencyMs = in.record(ctx, before, a, "ok", started)
 			return a, nil
 		}
 		failure := activities.FromTemporal(err)
@@ -125,7 +130,7 @@ func answer(ctx workflow.Context, in TurnInput, history []llm.Message, before *l
 	// Recorded on a context of its own: the turn's may be cancelled.
 	free, cancel := workflow.NewDisconnectedContext(ctx)
 	defer cancel()
-	record(free, before, labels{in.Route[0].Model, string(failed.Code)}, started)
+	in.record(free, before, Answer{Model: in.Route[0].Model}, string(failed.Code), started)
 	return Answer{}, activities.TurnFailure(failed, in.Nonce)
 }
 
@@ -176,14 +181,21 @@ func (in TurnInput) call(target Target, history []llm.Message) activities.Comple
 		messages, now = append(messages, now[0]), now[1:]
 	}
 	messages = append(append(messages, history...), now...)
-	return activities.CompleteInput{Model: target.Model, Request: llm.Request{Messages: messages, Options: in.Options}}
+	return activities.CompleteInput{Model: target.Model, Request: llm.Request{Messages: messages, Options: in.Options}, Stream: in.Stream}
 }
 
-// record puts the turn's outcome into the search attributes and gives its latency in milliseconds. before
+// record stores what the turn used, puts its outcome into the search attributes and gives its latency in milliseconds. before
 // are the labels that stand there: setting them again would cost Temporal as much as a tenth of the turn, so in a
 // conversation whose turns go well the latency is that of the first.
-func record(ctx workflow.Context, before *labels, now labels, started time.Time) int64 {
-	latency := workflow.Now(ctx).Sub(started).Milliseconds()
+func (in TurnInput) record(ctx workflow.Context, before *labels, a Answer, outcome string, started time.Time) int64 {
+	ended := workflow.Now(ctx)
+	latency := ended.Sub(started).Milliseconds()
+	recordUsage(ctx, activities.RecordUsageInput{
+		TurnID: in.ID, Tenant: in.Tenant, Conversation: in.Conversation, Model: a.Model, Served: a.Completion.Served, FallbackFrom: a.FallbackFrom,
+		Outcome: outcome, At: ended, LatencyMs: latency,
+		PromptTokens: a.Completion.Usage.PromptTokens, CompletionTokens: a.Completion.Usage.CompletionTokens,
+	})
+	now := labels{a.Model, outcome}
 	if *before == now {
 		return latency
 	}

@@ -2,6 +2,7 @@ package workflows_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -14,6 +15,8 @@ import (
 
 	"teller/activities"
 	"teller/llm"
+	"teller/prices"
+	"teller/store"
 	"teller/workflows"
 )
 
@@ -81,14 +84,46 @@ func environment(t *testing.T, models fakeModels) (*testsuite.TestWorkflowEnviro
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite
 	env := suite.NewTestWorkflowEnvironment()
-	acts := &activities.Activities{Models: models}
+	table, err := prices.Load("")
+	require.NoError(t, err)
+	acts := &activities.Activities{Models: models, Ledger: &ledger{}, Prices: table}
 	env.RegisterActivity(acts.Complete)
 	env.RegisterActivity(acts.Check)
+	env.RegisterActivityWithOptions(acts.RecordUsage, activity.RegisterOptions{Name: activities.RecordUsageName})
+	env.RegisterWorkflow(workflows.Usage)
+	t.Cleanup(func() { ledgers.Delete(env) })
+	ledgers.Store(env, acts.Ledger)
 	var infos []activity.Info
 	env.SetOnActivityStartedListener(func(info *activity.Info, _ context.Context, _ converter.EncodedValues) {
 		infos = append(infos, *info)
 	})
 	return env, &infos
+}
+
+// ledger keeps rows in memory, and is down for the first calls of a test that says so.
+type ledger struct {
+	mu   sync.Mutex
+	down int
+	rows []store.Usage
+}
+
+// ledgers finds the ledger of an environment.
+var ledgers sync.Map
+
+func ledgerOf(env *testsuite.TestWorkflowEnvironment) *ledger {
+	l, _ := ledgers.Load(env)
+	return l.(*ledger)
+}
+
+func (l *ledger) RecordUsage(_ context.Context, u store.Usage) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.down > 0 {
+		l.down--
+		return errors.New("the store is down")
+	}
+	l.rows = append(l.rows, u)
+	return nil
 }
 
 func turn(id string, models ...string) workflows.TurnInput {

@@ -3,15 +3,15 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"syscall"
 	"time"
 
+	"teller/activities"
 	"teller/api"
 	"teller/config"
+	"teller/prices"
 	"teller/store"
 	"teller/telemetry"
 	"teller/turns"
@@ -29,16 +29,29 @@ func (apiCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	listener, err := listen(cfg.APIAddr, "TELLER_API_ADDR")
-	if err != nil {
-		return err
-	}
-	defer listener.Close()
 	rows, err := store.Open(ctx, store.Config{DatabaseURL: cfg.DatabaseURL, DataDir: cfg.DataDir})
 	if err != nil {
 		return err
 	}
 	defer func() { _ = rows.Close() }() // all writes are committed
+	keyed, err := rows.HasKeys(ctx)
+	if err != nil {
+		return err
+	}
+	// Without keys whoever reaches the API may use it, so only this machine does.
+	addr, elsewhere := cfg.APIAddr, false
+	if !keyed {
+		addr, elsewhere = loopbackOf(addr)
+	}
+	listener, err := listen(addr, "TELLER_API_ADDR")
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	table, err := prices.Load(cfg.PricesPath)
+	if err != nil {
+		return err
+	}
 	if _, err := rows.Start(ctx, cfg.ModelVersion, store.Route{Fallbacks: cfg.Fallbacks, Split: cfg.Split}); err != nil {
 		return err
 	}
@@ -46,6 +59,11 @@ func (apiCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	streams, stopStreams, err := serveStreams(ctx, cfg, logger)
+	if err != nil {
+		return err
+	}
+	defer stopStreams()
 	temporal, namespace, err := dial(cfg, logger)
 	if err != nil {
 		return err
@@ -55,9 +73,10 @@ func (apiCmd) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go routes.Run(ctx)
+	go forgetKeys(ctx, rows, logger)
 	// The API answers at once, with 503 while Temporal is away; the decider joins when it is there.
 	deciding := make(chan struct{})
-	decider := worker.NewDecider(temporal)
+	decider := worker.NewDecider(temporal, &activities.Activities{Ledger: rows, Prices: table})
 	go func() {
 		defer close(deciding)
 		err := awaitTemporal(ctx, temporal, namespace, logger)
@@ -72,6 +91,7 @@ func (apiCmd) Run(ctx context.Context) error {
 	server := &http.Server{
 		Handler: api.Handler(api.Deps{
 			Turns:           turns.New(temporal, namespace, cfg.ConversationIdle),
+			Streams:         streams,
 			Routes:          routes,
 			Store:           rows,
 			Models:          apiModels(cfg),
@@ -87,7 +107,15 @@ func (apiCmd) Run(ctx context.Context) error {
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 	}
 	logger.Info("api listening", "address", listener.Addr().String(), "model", routes.Route().Active)
-	err = serve(ctx, server, listener)
+	var made <-chan struct{}
+	if elsewhere {
+		logger.Warn("there are no keys: the API listens on loopback only; 'teller keys create' makes the first one", "wanted", cfg.APIAddr)
+		made = awaitKeys(ctx, rows, logger)
+	}
+	err = serveMoving(ctx, server, listener, made, func() (net.Listener, error) {
+		logger.Info("there is a key: the API listens where it was told to", "address", cfg.APIAddr)
+		return listen(cfg.APIAddr, "TELLER_API_ADDR")
+	})
 	cancel(nil)
 	<-deciding
 	decider.Stop()
@@ -97,36 +125,23 @@ func (apiCmd) Run(ctx context.Context) error {
 	return err
 }
 
-// drainWithin is how long a stopping API waits for the turns that it has accepted.
-const drainWithin = 15 * time.Second
+// keepKeysFor is how long an Idempotency-Key stands for its request.
+const keepKeysFor = 7 * 24 * time.Hour
 
-// serve serves until ctx ends, then lets the requests in flight finish.
-func serve(ctx context.Context, server *http.Server, listener net.Listener) error {
-	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(listener) }()
-	select {
-	case err := <-failed:
-		return err
-	case <-ctx.Done():
+// forgetKeys drops old idempotency keys, now and every hour, until ctx ends.
+func forgetKeys(ctx context.Context, rows *store.Store, logger *slog.Logger) {
+	tick := time.NewTicker(time.Hour)
+	defer tick.Stop()
+	for {
+		if err := rows.ForgetKeys(ctx, time.Now().Add(-keepKeysFor)); err != nil && ctx.Err() == nil {
+			logger.Warn("old idempotency keys are kept", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
 	}
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainWithin)
-	defer cancel()
-	if err := server.Shutdown(drain); err != nil {
-		return server.Close()
-	}
-	return nil
-}
-
-// listen opens the address, or says in one line which variable moves it.
-func listen(addr, variable string) (net.Listener, error) {
-	l, err := net.Listen("tcp", addr)
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("%s: %s is in use by another program; set %s to a free address", variable, addr, variable)
-	case err != nil:
-		return nil, fmt.Errorf("%s: cannot listen on %s: %w", variable, addr, err)
-	}
-	return l, nil
 }
 
 func apiModels(cfg config.Config) []api.Model {

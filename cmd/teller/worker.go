@@ -11,6 +11,9 @@ import (
 	"teller/activities"
 	"teller/adapters"
 	"teller/config"
+	"teller/prices"
+	"teller/store"
+	"teller/stream"
 	"teller/telemetry"
 	"teller/worker"
 )
@@ -55,7 +58,20 @@ func (w workerCmd) Run(ctx context.Context) error {
 		return err
 	}
 
-	acts := &activities.Activities{Models: models}
+	pieces := stream.NewPusher(logger)
+	defer pieces.Close()
+	acts := &activities.Activities{Models: models, Streams: pieces}
+	if !w.GPU {
+		rows, err := store.Open(ctx, store.Config{DatabaseURL: cfg.DatabaseURL, DataDir: cfg.DataDir})
+		if err != nil {
+			return err
+		}
+		defer func() { _ = rows.Close() }() // all writes are committed
+		acts.Ledger = rows
+		if acts.Prices, err = prices.Load(cfg.PricesPath); err != nil {
+			return err
+		}
+	}
 	var run sdkworker.Worker
 	if w.GPU {
 		run = worker.NewGPU(temporal, acts, cfg.GPUSlots)

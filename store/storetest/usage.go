@@ -99,6 +99,24 @@ func conversations(t *testing.T, db Database) {
 	require.NoError(t, err)
 	require.Equal(t, store.Conversation{ID: "c0", CreatedAt: began.Add(time.Second), UpdatedAt: began.Add(time.Minute), Turns: 3}, page[0])
 
+	failed := store.Usage{TurnID: "tried twice", Tenant: "c", Conversation: "c0", Model: "m", Outcome: "timeout", At: began}
+	require.NoError(t, s.RecordUsage(t.Context(), failed))
+	page, _, err = s.Conversations(t.Context(), "c", "", 1)
+	require.NoError(t, err)
+	require.Zero(t, page[0].Turns)
+	answered := failed
+	answered.Outcome = "ok"
+	for range 2 {
+		require.NoError(t, s.RecordUsage(t.Context(), answered))
+		require.NoError(t, s.RecordUsage(t.Context(), failed))
+	}
+	page, _, err = s.Conversations(t.Context(), "c", "", 1)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, page[0].Turns)
+	counted, err := s.SumUsage(t.Context(), store.UsageQuery{Tenant: "c"})
+	require.NoError(t, err)
+	require.Zero(t, counted[0].Failed)
+
 	require.NoError(t, s.ForgetConversation(t.Context(), "a", "c0"))
 	page, _, err = s.Conversations(t.Context(), "a", "", 10)
 	require.NoError(t, err)
