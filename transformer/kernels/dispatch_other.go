@@ -1,0 +1,27 @@
+//go:build !amd64
+
+package kernels
+
+import "unsafe"
+
+func matVecQ(format Format, w []byte, scales []uint16, x []quantGroup, xStep, groups, blocks int, out []float32, add bool) {
+	matVecPlain(format, w, scales, x, xStep, groups, blocks, out, add)
+}
+
+func matMulQ(format Format, w []byte, scales []uint16, x []quantGroup, xStep, groups, blocks, n int, out []float32, outStep int, add bool) {
+	for i := range n {
+		matVecPlain(format, w, scales, x[i:], xStep, groups, blocks, out[i*outStep:], add)
+	}
+}
+
+func quantize(to []quantGroup, step int, x []float32) { quantizePlain(to, step, x) }
+
+func tileOnce(format Format, rows, depth int, a *float32, aRow, aStep int, b unsafe.Pointer, bStep, cols int, c *float32, cRow int, alpha, beta float32) int {
+	tilePlain(format, rows, depth, a, aRow, aStep, b, bStep, cols, c, cRow, alpha, beta)
+	return rows
+}
+
+func pause(n int) {
+	for range n {
+	}
+}

@@ -1,0 +1,189 @@
+package main
+
+import (
+	"fmt"
+
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// element is how the right factor of a tile's product is stored.
+type element string
+
+const (
+	float32s  element = "F32"
+	float16s  element = "F16"
+	bfloat16s element = "BF16"
+)
+
+func (t element) goType() string {
+	if t == float32s {
+		return "*float32"
+	}
+	return "*uint16"
+}
+
+func (t element) size() int {
+	if t == float32s {
+		return 4
+	}
+	return 2
+}
+
+// load converts as many values as the register holds to float32.
+func (t element) load(from Mem, to reg.Register) {
+	switch t {
+	case float32s:
+		VMOVUPS(from, to)
+	case float16s:
+		VCVTPH2PS(from, to)
+	case bfloat16s:
+		VPMOVZXWD(from, to)
+		VPSLLD(U8(16), to, to)
+	}
+}
+
+const tileSignature = "func(depth int, a *float32, aRow, aStep int, b %s, bStep int, c *float32, cRow int, alpha, beta float32)"
+
+// accumulators is how many sets of sums hide the latency of the additions when there are few rows.
+func accumulators(rows int) int { return max(1, 4/rows) }
+
+// tile512 holds a tile of rows x cols sums in registers.
+func tile512(t element, rows, cols int) {
+	name := fmt.Sprintf("tile%s%dx%dAVX512", t, rows, cols)
+	function(name, fmt.Sprintf(tileSignature, t.goType()), name+" is one tile of a matrix product: see tile.go.")
+	vectors := cols / 16
+	sets := accumulators(rows)
+	tile(t, tileShape{rows: rows, vectors: vectors, sets: sets, width: 16, regs: zmm, b: zmm[24:26], a: zmm[28:32], scales: zmm[26:28]})
+}
+
+// tile2 is for AVX2: 16 columns at a time, in fewer registers.
+func tile2(t element, rows int) {
+	name := fmt.Sprintf("tile%s%dx16AVX2", t, rows)
+	function(name, fmt.Sprintf(tileSignature, t.goType()), name+" is one tile of a matrix product: see tile.go.")
+	tile(t, tileShape{rows: rows, vectors: 2, sets: accumulators(rows), width: 8, regs: ymm, b: ymm[12:14], a: ymm[14:16], scales: ymm[14:16]})
+}
+
+type tileShape struct {
+	rows, vectors, sets, width int
+	regs, b, a, scales         []reg.VecPhysical
+}
+
+func tile(t element, s tileShape) {
+	depth, b, bStep, c, cRow := param("depth"), param("b"), param("bStep"), param("c"), param("cRow")
+	base, aStep := []reg.Register{param("a")}, param("aStep")
+	var aRow, aRow3 reg.GPVirtual
+	if s.rows > 1 {
+		aRow, aRow3 = param("aRow"), GP64()
+		LEAQ(Mem{Base: aRow, Index: aRow, Scale: 2}, aRow3)
+	}
+	for len(base) < (s.rows+3)/4 { // each base reaches four rows
+		next := GP64()
+		LEAQ(Mem{Base: base[len(base)-1], Index: aRow, Scale: 4}, next)
+		base = append(base, next)
+	}
+	row := func(i int) Mem {
+		switch m := (Mem{Base: base[i/4]}); i % 4 {
+		case 1:
+			m.Index, m.Scale = aRow, 1
+			return m
+		case 2:
+			m.Index, m.Scale = aRow, 2
+			return m
+		case 3:
+			m.Index, m.Scale = aRow3, 1
+			return m
+		default:
+			return m
+		}
+	}
+	sum := func(set, i, j int) reg.VecPhysical { return s.regs[(set*s.rows+i)*s.vectors+j] }
+	for i := range s.sets * s.rows * s.vectors {
+		zero(s.regs[i])
+	}
+	step := func(set int) {
+		for j := range s.vectors {
+			t.load(Mem{Base: b, Disp: j * s.width * t.size()}, s.b[j])
+		}
+		for i := range s.rows {
+			a := s.a[i%len(s.a)]
+			VBROADCASTSS(row(i), a)
+			for j := range s.vectors {
+				VFMADD231PS(s.b[j], a, sum(set, i, j))
+			}
+		}
+		for _, r := range base {
+			ADDQ(aStep, r)
+		}
+		ADDQ(bStep, b)
+	}
+	if s.sets > 1 {
+		rounds := GP64()
+		MOVQ(depth, rounds)
+		SHRQ(Imm(uint64(map[int]int{2: 1, 4: 2}[s.sets])), rounds)
+		loop("rounds", rounds, func() {
+			for set := range s.sets {
+				step(set)
+			}
+		})
+		ANDQ(Imm(uint64(s.sets-1)), depth)
+	}
+	loop("steps", depth, func() { step(0) })
+	for set := s.sets / 2; set > 0; set /= 2 {
+		for k := range set {
+			for i := range s.rows {
+				for j := range s.vectors {
+					VADDPS(sum(k+set, i, j), sum(k, i, j), sum(k, i, j))
+				}
+			}
+		}
+	}
+
+	alpha, beta := s.scales[0], s.scales[1]
+	broadcastParam("alpha", alpha)
+	broadcastParam("beta", beta)
+	bits := GP32()
+	betaAt, err := Param("beta").Resolve()
+	if err != nil {
+		panic(err)
+	}
+	MOVL(betaAt.Addr, bits)
+	SHLL(Imm(1), bits) // drops the sign: both zeros leave C unread
+	JNZ(LabelRef("update"))
+	for i := range s.rows {
+		for j := range s.vectors {
+			VMULPS(alpha, sum(0, i, j), sum(0, i, j))
+			VMOVUPS(sum(0, i, j), Mem{Base: c, Disp: 4 * s.width * j})
+		}
+		ADDQ(cRow, c)
+	}
+	ret()
+	Label("update")
+	for i := range s.rows {
+		for j := range s.vectors {
+			VMULPS(alpha, sum(0, i, j), sum(0, i, j))
+			VFMADD231PS(Mem{Base: c, Disp: 4 * s.width * j}, beta, sum(0, i, j))
+			VMOVUPS(sum(0, i, j), Mem{Base: c, Disp: 4 * s.width * j})
+		}
+		ADDQ(cRow, c)
+	}
+	ret()
+}
+
+func zero(r reg.VecPhysical) {
+	if r.Size() == 64 {
+		VPXORD(r, r, r)
+	} else {
+		VXORPS(r, r, r)
+	}
+}
+
+// broadcastParam fills a register with a float parameter.
+func broadcastParam(name string, to reg.Register) {
+	at, err := Param(name).Resolve()
+	if err != nil {
+		panic(err)
+	}
+	VBROADCASTSS(at.Addr, to)
+}

@@ -1,0 +1,251 @@
+package kernels
+
+import (
+	"fmt"
+	"unsafe"
+)
+
+// Product is one product of a matrix with an input: Out (n, W.Rows), whose vectors are Step floats apart, becomes the input (n, W.Cols) times the
+// transpose of W, or has that added to it.
+type Product struct {
+	W    *Matrix
+	Out  []float32
+	Step int
+	Add  bool
+}
+
+const (
+	maxInputs   = 32 // that a quantised kernel takes at a time
+	depthBlock  = 256
+	partsEach   = 8       // of work, for each thread: enough to even out who comes late
+	leastPart   = 1 << 15 // multiplications of a part: about a microsecond
+	weightsPart = 1 << 14 // the same when there is one input, and reading weights is what takes the time
+)
+
+// Multiply computes products with one input. They are shared out over the pool's threads, which wait for one another only once, at the end; so
+// products of the same input belong into one call. A nil pool computes them on the caller's thread. It panics when sizes don't fit.
+func Multiply(p *Pool, in *Input, products ...Product) {
+	for i := range products {
+		products[i].check(in)
+	}
+	if p == nil || p.threads == 1 || !p.run.TryLock() {
+		for i := range products {
+			products[i].multiply(in, 0, products[i].W.units())
+		}
+		return
+	}
+	defer p.run.Unlock()
+	w := &p.products
+	w.in, w.products = in, append(w.products[:0], products...)
+	p.locked(w.cut(p.threads), w.part)
+	clear(w.products)
+	w.in = nil
+}
+
+func (p *Product) check(in *Input) {
+	w := p.W
+	switch {
+	case in.cols != w.Cols || in.quantised != w.Format.Quantised():
+		panic(fmt.Sprintf("kernels: an input of %d numbers (quantised: %t) for a matrix of %s with %d columns", in.cols, in.quantised, w.Format, w.Cols))
+	case in.n > 1 && p.Step < w.Rows || in.n > 0 && len(p.Out) < (in.n-1)*p.Step+w.Rows:
+		panic(fmt.Sprintf("kernels: %d floats in steps of %d for %d vectors of %d", len(p.Out), p.Step, in.n, w.Rows))
+	}
+}
+
+// work is the products of a Multiply, cut into parts.
+type work struct {
+	in       *Input
+	products []Product
+	size     int // units of a part; one of them is always of one product
+	part     func(worker, i int)
+}
+
+// cut chooses the size of the parts and says how many there are.
+func (w *work) cut(threads int) int {
+	units, multiplications := 0, 0
+	for _, p := range w.products {
+		units += p.W.units()
+		multiplications += p.W.Rows * p.W.Cols
+	}
+	least := weightsPart
+	if w.in.n > 1 {
+		least, multiplications = leastPart, multiplications*w.in.n
+	}
+	parts := max(1, min(threads*partsEach, multiplications/least))
+	w.size = ceilDiv(units, parts)
+	if w.in.quantised && w.in.n > 1 {
+		w.size += w.size & 1 // the kernels like two blocks
+	}
+	parts = 0
+	for _, p := range w.products {
+		parts += ceilDiv(p.W.units(), w.size)
+	}
+	return parts
+}
+
+// multiply computes part i of all.
+func (w *work) multiply(_, i int) {
+	for j := range w.products {
+		p := &w.products[j]
+		units := p.W.units()
+		parts := ceilDiv(units, w.size)
+		if i < parts {
+			p.multiply(w.in, i*w.size, min(units, (i+1)*w.size))
+			return
+		}
+		i -= parts
+	}
+}
+
+// multiply computes units [from, to) of the matrix.
+func (p *Product) multiply(in *Input, from, to int) {
+	switch {
+	case in.n == 0:
+	case in.quantised && in.n == 1:
+		p.quantisedVector(in, from, to)
+	case in.quantised:
+		p.quantisedMatrix(in, from, to)
+	default:
+		p.floats(in, from, to)
+	}
+}
+
+func (p *Product) quantisedVector(in *Input, from, to int) {
+	w := p.W
+	if whole := min(to, w.Rows/blockRows); whole > from {
+		weights, scales := w.blocks(from)
+		matVecQ(w.Format, weights, scales, in.quant, 1, w.groups, whole-from, p.Out[from*blockRows:whole*blockRows], p.Add)
+		from = whole
+	}
+	if from < to { // the last block has fewer than 16 rows
+		var rows [blockRows]float32
+		weights, scales := w.blocks(from)
+		matVecQ(w.Format, weights, scales, in.quant, 1, w.groups, 1, rows[:], false)
+		put(p.Out[from*blockRows:w.Rows], rows[:], p.Add)
+	}
+}
+
+func (p *Product) quantisedMatrix(in *Input, from, to int) {
+	w := p.W
+	tiles := ceilDiv(in.n, maxInputs)
+	size := ceilDiv(in.n, tiles)
+	for block := from; block < to; {
+		blocks := min(2, to-block)
+		if (block+blocks)*blockRows > w.Rows {
+			blocks = 1
+		}
+		weights, scales := w.blocks(block)
+		row := block * blockRows
+		for first := 0; first < in.n; first += size {
+			n := min(size, in.n-first)
+			if row+blocks*blockRows <= w.Rows {
+				matMulQ(w.Format, weights, scales, in.quant[first:], in.n, w.groups, blocks, n, p.Out[first*p.Step+row:], p.Step, p.Add)
+				continue
+			}
+			var rows [maxInputs * blockRows]float32
+			matMulQ(w.Format, weights, scales, in.quant[first:], in.n, w.groups, 1, n, rows[:], blockRows, false)
+			for i := range n {
+				put(p.Out[(first+i)*p.Step+row:][:w.Rows-row], rows[i*blockRows:], p.Add)
+			}
+		}
+		block += blocks
+	}
+}
+
+// blocks gives the weights and the scales from one block on.
+func (m *Matrix) blocks(block int) ([]byte, []uint16) {
+	return m.weights[block*m.groups*m.Format.groupBytes():], m.scales[block*m.groups*blockRows:]
+}
+
+// put copies or adds what to has room for.
+func put(to, from []float32, add bool) {
+	for i, v := range from[:len(to)] {
+		if add {
+			v += to[i]
+		}
+		to[i] = v
+	}
+}
+
+// floats goes through the columns in blocks: a panel's block stays in the first-level cache while the inputs, in the second, pass by.
+func (p *Product) floats(in *Input, from, to int) {
+	w := p.W
+	step := depthBlock
+	if in.n <= inputRows { // the inputs stay as well, so that the weights can be read in their order
+		step = w.Cols
+	}
+	for col := 0; col < w.Cols; col += step {
+		depth := min(step, w.Cols-col)
+		var beta float32
+		if p.Add || col > 0 {
+			beta = 1
+		}
+		for panel := from; panel < to; panel++ {
+			weights, size := w.panel(panel, col)
+			row := panel * panelRows
+			for first := 0; first < in.n; first += inputRows {
+				n := min(inputRows, in.n-first)
+				a := &in.floats[first*in.cols+col*n]
+				if row+panelRows <= w.Rows {
+					tile(w.Format, n, depth, a, 4, 4*n, weights, panelRows*int(size), panelRows, &p.Out[first*p.Step+row], 4*p.Step, 1, beta)
+					continue
+				}
+				var rows [inputRows * panelRows]float32
+				tile(w.Format, n, depth, a, 4, 4*n, weights, panelRows*int(size), panelRows, &rows[0], 4*panelRows, 1, 0)
+				for i := range n {
+					put(p.Out[(first+i)*p.Step+row:][:w.Rows-row], rows[i*panelRows:], beta != 0)
+				}
+			}
+		}
+	}
+}
+
+// tile sets C (rows, cols) to alpha·A·B + beta·C, where A (rows, depth) has rows aRow bytes and columns aStep bytes apart, B (depth, cols) of the
+// given format has rows bStep bytes apart, and those of C are cRow bytes apart. rows and depth are at least 1, cols is 32 or 16; with bfloat16, 32. C is read only if
+// beta is not 0.
+func tile(format Format, rows, depth int, a *float32, aRow, aStep int, b unsafe.Pointer, bStep, cols int, c *float32, cRow int, alpha, beta float32) {
+	for {
+		did := tileOnce(format, rows, depth, a, aRow, aStep, b, bStep, cols, c, cRow, alpha, beta)
+		rows -= did
+		if rows == 0 {
+			return
+		}
+		a = (*float32)(unsafe.Add(unsafe.Pointer(a), did*aRow))
+		c = (*float32)(unsafe.Add(unsafe.Pointer(c), did*cRow))
+	}
+}
+
+// tilePlain is tile for any processor.
+func tilePlain(format Format, rows, depth int, a *float32, aRow, aStep int, b unsafe.Pointer, bStep, cols int, c *float32, cRow int, alpha, beta float32) {
+	var sums [32]float32
+	for i := range rows {
+		s := sums[:cols]
+		clear(s)
+		for p := range depth {
+			left := *(*float32)(unsafe.Add(unsafe.Pointer(a), i*aRow+p*aStep))
+			right := unsafe.Add(b, p*bStep)
+			switch format {
+			case F32:
+				for j, v := range unsafe.Slice((*float32)(right), cols) {
+					s[j] += left * v
+				}
+			case F16:
+				for j, v := range unsafe.Slice((*uint16)(right), cols) {
+					s[j] += left * halfToFloat(v)
+				}
+			default:
+				for j, v := range unsafe.Slice((*uint16)(right), cols) {
+					s[j] += left * bfloatToFloat(v)
+				}
+			}
+		}
+		out := unsafe.Slice((*float32)(unsafe.Add(unsafe.Pointer(c), i*cRow)), cols)
+		for j, v := range s {
+			v *= alpha
+			if beta != 0 {
+				v += beta * out[j]
+			}
+			out[j] = v
+		}
+	}
+}
