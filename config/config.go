@@ -22,6 +22,8 @@ type Config struct {
 	APIAddr      string `env:"TELLER_API_ADDR" envDefault:"127.0.0.1:8000"`      // where the API listens
 	TemporalAddr string `env:"TELLER_TEMPORAL_ADDR" envDefault:"127.0.0.1:7233"` // where the embedded Temporal server listens (teller dev)
 	UIAddr       string `env:"TELLER_UI_ADDR" envDefault:"127.0.0.1:8233"`       // where its Web UI listens (teller dev)
+	APIURL       string `env:"TELLER_API_URL"`                                   // where the command line finds the API; empty: at TELLER_API_ADDR
+	APIKey       string `env:"TELLER_API_KEY"`                                   // the key that the command line sends
 	MetricsAddr  string `env:"TELLER_METRICS_ADDR"`                              // where a worker serves /metrics; empty: nowhere
 	// Where an API process takes the pieces of streamed replies from the workers, and the host or host:port by which
 	// they reach it; empty: what it listens on, or this machine's name where that is every interface.

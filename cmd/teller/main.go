@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+	"github.com/posener/complete"
+	"github.com/willabides/kongplete"
 
 	"teller/config"
 	"teller/telemetry"
@@ -26,6 +28,14 @@ type cli struct {
 	Data   dataCmd   `cmd:"" help:"Import public data sets to train on."`
 	Eval   evalCmd   `cmd:"" help:"Measure a model on questions of your own."`
 	Keys   keysCmd   `cmd:"" help:"Make, list and revoke the keys that callers need."`
+
+	Chat          chatCmd          `cmd:"" help:"Ask a question, or hold a conversation."`
+	Models        modelsCmd        `cmd:"" help:"List the models, their health and which one answers."`
+	Switch        switchCmd        `cmd:"" help:"Make a model the active one, or send it a share of the conversations."`
+	Conversations conversationsCmd `cmd:"" help:"List conversations, read and erase them."`
+
+	Completion kongplete.InstallCompletions `cmd:"" help:"Print the line that a shell's start file needs to complete teller's commands: 'teller completion >> ~/.bashrc' (bash, zsh, fish)."`
+
 	Health healthCmd `cmd:"" help:"Ask the API at TELLER_API_ADDR whether it is ready; exit 1 when it is not."`
 }
 
@@ -48,9 +58,16 @@ func run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var c cli
-	k := kong.Parse(&c, kong.Name("teller"), kong.Description(description), kong.UsageOnError(),
+	parser, err := kong.New(&c, kong.Name("teller"), kong.Description(description), kong.UsageOnError(),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}), kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Vars(trainVars()), kong.Vars{"version": version})
+	if err != nil {
+		return err
+	}
+	// Where a shell asks for completions, this answers and ends the process.
+	kongplete.Complete(parser, kongplete.WithPredictor("model", complete.PredictFunc(func(complete.Args) []string { return modelNames() })))
+	k, err := parser.Parse(os.Args[1:])
+	parser.FatalIfErrorf(err)
 	return k.Run()
 }
 
