@@ -256,6 +256,11 @@ func sumSquaresAVX512(x *float32, n int) float32
 //go:noescape
 func scaleMulAVX512(out *float32, x *float32, weight *float32, n int, scale float32)
 
+// scaleAVX512 sets out to scale times x.
+//
+//go:noescape
+func scaleAVX512(out *float32, x *float32, n int, scale float32)
+
 // swiGLUAVX512 sets gate to gate / (1 + exp(-gate)) * up.
 //
 //go:noescape
@@ -310,6 +315,11 @@ func sumSquaresAVX2(x *float32, n int) float32
 //
 //go:noescape
 func scaleMulAVX2(out *float32, x *float32, weight *float32, n int, scale float32)
+
+// scaleAVX2 sets out to scale times x.
+//
+//go:noescape
+func scaleAVX2(out *float32, x *float32, n int, scale float32)
 
 // swiGLUAVX2 sets gate to gate / (1 + exp(-gate)) * up.
 //

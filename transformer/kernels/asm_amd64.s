@@ -5895,6 +5895,43 @@ whole:
 	VZEROUPPER
 	RET
 
+// func scaleAVX512(out *float32, x *float32, n int, scale float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·scaleAVX512(SB), NOSPLIT, $0-28
+	MOVQ         out+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VBROADCASTSS scale+24(FP), Z3
+	MOVQ         DX, BX
+	SHRQ         $0x04, BX
+	TESTQ        BX, BX
+	JZ           full_done
+
+full:
+	VMOVUPS (CX), Z0
+	VMULPS  Z0, Z3, Z0
+	VMOVUPS Z0, (AX)
+	ADDQ    $0x40, AX
+	ADDQ    $0x40, CX
+	DECQ    BX
+	JNZ     full
+
+full_done:
+	ANDQ      $0x0f, DX
+	JZ        whole
+	MOVQ      $-1, BX
+	BZHIQ     DX, BX, BX
+	KMOVW     BX, K1
+	VMOVUPS.Z (CX), K1, Z0
+	VMULPS    Z0, Z3, Z0
+	VMOVUPS   Z0, K1, (AX)
+	ADDQ      $0x40, AX
+	ADDQ      $0x40, CX
+
+whole:
+	VZEROUPPER
+	RET
+
 // func swiGLUAVX512(gate *float32, up *float32, n int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·swiGLUAVX512(SB), NOSPLIT, $0-24
@@ -6655,6 +6692,30 @@ full:
 	ADDQ    $0x20, CX
 	ADDQ    $0x20, DX
 	DECQ    BX
+	JNZ     full
+
+full_done:
+	VZEROUPPER
+	RET
+
+// func scaleAVX2(out *float32, x *float32, n int, scale float32)
+// Requires: AVX
+TEXT ·scaleAVX2(SB), NOSPLIT, $0-28
+	MOVQ         out+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VBROADCASTSS scale+24(FP), Y3
+	SHRQ         $0x03, DX
+	TESTQ        DX, DX
+	JZ           full_done
+
+full:
+	VMOVUPS (CX), Y0
+	VMULPS  Y0, Y3, Y0
+	VMOVUPS Y0, (AX)
+	ADDQ    $0x20, AX
+	ADDQ    $0x20, CX
+	DECQ    DX
 	JNZ     full
 
 full_done:

@@ -12,6 +12,9 @@ func exp(x float32) float32 {
 		ln2Low   = -2.12194440e-4
 		rounding = 3 << 22 // adding it leaves the nearest integer in the low bits of the mantissa
 	)
+	if x != x {
+		return x
+	}
 	x = max(least, min(x, 88))
 	shifted := x*log2e + rounding
 	n := shifted - rounding

@@ -38,6 +38,7 @@ func main() {
 		v.add()
 		v.sumSquares()
 		v.scaleMul()
+		v.scale()
 		v.swiGLU()
 		v.maximum()
 		v.expSum()

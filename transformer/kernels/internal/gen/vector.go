@@ -144,6 +144,19 @@ func (v vector) scaleMul() {
 	ret()
 }
 
+func (v vector) scale() {
+	v.function("scale", "func(out, x *float32, n int, scale float32)", "sets out to scale times x.")
+	out, x, n := param("out"), param("x"), param("n")
+	broadcastParam("scale", v.regs[3])
+	v.each(n, func(mask tail) {
+		v.load(Mem{Base: x}, v.regs[0], mask)
+		VMULPS(v.regs[0], v.regs[3], v.regs[0])
+		v.store(v.regs[0], Mem{Base: out}, mask)
+		v.advance(out, x)
+	})
+	ret()
+}
+
 // Numbers of the registers that exp needs its limits in.
 const expMost, expLeast = 14, 15
 
