@@ -70,6 +70,10 @@ test-embedded: bin/teller-temporal ## the tests of the embedded Temporal server
 test-e2e: build ## real processes over real HTTP, killed in the middle of a turn
 	@$(binaries) scripts/phase.sh 'end-to-end tests' scripts/go-test.sh -count=1 -timeout=10m ./e2e/...
 
+.PHONY: chaos
+chaos: build ## 200 conversations of 5 turns while processes are killed 30 times: none lost, doubled or out of order
+	@$(binaries) TELLER_CHAOS=1 go test -count=1 -timeout=30m -v -run=TestNoTurnIsLost ./e2e
+
 .PHONY: histories
 histories: build ## record the workflow histories that the replay test reads anew, after a workflow was changed on purpose
 	@$(binaries) TELLER_SAVE_HISTORIES="$(CURDIR)/workflows/testdata/histories" go test -count=1 -run=TestHistories ./e2e
