@@ -27,7 +27,9 @@ type Capability string
 const (
 	HTTP       Capability = "a provider over HTTP" // Subject.Provider scripts it
 	Confidence Capability = "log-probabilities"    // a completion has a confidence
-	Schema     Capability = "schemas"              // a reply can be kept to a JSON schema; without it the request is refused as NotSupported
+	LogProbs   Capability = "a log-probability for each token"
+	Seed       Capability = "a seed"
+	Schema     Capability = "schemas" // a reply can be kept to a JSON schema; without it the request is refused as NotSupported
 )
 
 // Harness makes the models that the suite tests.
@@ -77,6 +79,8 @@ func Run(t *testing.T, h Harness) {
 	t.Run("failure", s.failures)
 	t.Run("end", s.ends)
 	t.Run("check", s.checks)
+	t.Run("stream", s.streams)
+	t.Run("option", s.options)
 	t.Run("concurrent", s.concurrent)
 	t.Run("log", func(t *testing.T) {
 		require.NotContains(t, logs.String(), "CANARY", "the log holds upstream text or a key")

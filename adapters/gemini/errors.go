@@ -22,8 +22,14 @@ func failure(call *upstream.Call, sdk error) error {
 		}
 		return rejection(raw).classify(call, call.Status())
 	}
+	for _, m := range messages(call.Body()) {
+		if len(m.Error) > 0 && string(m.Error) != "null" {
+			// A stream that breaks down ends with an error inside a response of status 200.
+			return rejection(m.Error).classify(call, 0)
+		}
+	}
 	// generative-ai-go takes an array that breaks off between two messages for a whole one.
-	if sdk != nil || !json.Valid(call.Body()) {
+	if sdk != nil || (!json.Valid(call.Body()) && len(events(call.Body())) == 0) {
 		return call.Classify(who, llm.BadReply, "")
 	}
 	return nil

@@ -40,7 +40,8 @@ var _ llm.Model = (*Model)(nil)
 // sdk is a way to the API. Errors are only a sign that the SDK could not read the exchange: they hold
 // bodies and keys, and are never shown.
 type sdk interface {
-	generate(ctx context.Context, req llm.Request) (reply, error)
+	// generate gives each piece of the reply as it comes, when emit is not nil.
+	generate(ctx context.Context, req llm.Request, emit func(llm.Delta)) (reply, error)
 	// version gives the full name of the configured model, as the API knows it.
 	version(ctx context.Context) (string, error)
 	close() error
@@ -127,9 +128,14 @@ func (m *Model) Complete(ctx context.Context, req llm.Request, emit func(llm.Del
 	if err := m.unsupported(req); err != nil {
 		return llm.Completion{}, err
 	}
-	ctx, call := upstream.Begin(ctx)
+	begin, told := upstream.BeginStream, emit
+	if emit == nil || len(req.Choices) > 0 { // a choice is known when it is whole
+		begin, told = upstream.Begin, nil
+	}
+	ctx, call := begin(ctx)
 	defer call.End()
-	got, err := guarded(func() (reply, error) { return m.sdk.generate(ctx, req) })
+	got, err := guarded(func() (reply, error) { return m.sdk.generate(ctx, req, told) })
+	call.Settle()
 	if failed := failure(call, err); failed != nil {
 		return llm.Completion{}, failed
 	}
@@ -142,7 +148,7 @@ func (m *Model) Complete(ctx context.Context, req llm.Request, emit func(llm.Del
 	default:
 		err = upstream.CheckSchema(who, req, out)
 	}
-	if err == nil && emit != nil {
+	if err == nil && emit != nil && told == nil {
 		emit(llm.Delta{Text: out.Text})
 	}
 	return out, err

@@ -21,9 +21,9 @@ const key = "CANARYKEY-7c1d"
 func TestConformance(t *testing.T) {
 	for sdk, id := range map[string]string{config.SDKGenAI: "gemini-2.5-flash", config.SDKGenerativeAIGo: "gemini-2.0-flash"} {
 		t.Run(sdk, func(t *testing.T) {
-			var lacks []adaptertest.Capability
+			lacks := []adaptertest.Capability{adaptertest.LogProbs}
 			if sdk == config.SDKGenerativeAIGo {
-				lacks = append(lacks, adaptertest.Schema)
+				lacks = append(lacks, adaptertest.Schema, adaptertest.Seed)
 			}
 			adaptertest.Run(t, adaptertest.Harness{Lacks: lacks, New: func(t *testing.T) adaptertest.Subject {
 				server, err := geminiserver.Start("127.0.0.1:0", "gemini-1.0-pro", id)

@@ -1,6 +1,7 @@
 package gemini
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"strings"
@@ -38,7 +39,7 @@ func (g *genAI) version(ctx context.Context) (string, error) {
 	return m.Name, nil
 }
 
-func (g *genAI) generate(ctx context.Context, req llm.Request) (reply, error) {
+func (g *genAI) generate(ctx context.Context, req llm.Request, emit func(llm.Delta)) (reply, error) {
 	cfg := &genai.GenerateContentConfig{
 		ThinkingConfig:        g.thinking.config,
 		AutomaticContinuation: genai.Ptr(false), // it would be a second call
@@ -49,6 +50,13 @@ func (g *genAI) generate(ctx context.Context, req llm.Request) (reply, error) {
 	if req.Temperature != nil {
 		cfg.Temperature = genai.Ptr(float32(*req.Temperature))
 	}
+	if req.TopP != nil {
+		cfg.TopP = genai.Ptr(float32(*req.TopP))
+	}
+	if req.Seed != nil {
+		cfg.Seed = genai.Ptr(seed(*req.Seed))
+	}
+	cfg.StopSequences = req.Stop
 	constrain(cfg, req, g.thinking)
 	contents := make([]*genai.Content, 0, len(req.Messages))
 	for _, m := range req.Messages {
@@ -62,11 +70,45 @@ func (g *genAI) generate(ctx context.Context, req llm.Request) (reply, error) {
 			contents = append(contents, &genai.Content{Role: genai.RoleUser, Parts: part})
 		}
 	}
-	resp, err := g.client.Models.GenerateContent(ctx, g.id, contents, cfg)
-	if err != nil {
-		return reply{}, err
+	if emit == nil {
+		resp, err := g.client.Models.GenerateContent(ctx, g.id, contents, cfg)
+		if err != nil {
+			return reply{}, err
+		}
+		return readGenAI(resp), nil
 	}
-	return readGenAI(resp), nil
+	var out reply
+	for resp, err := range g.client.Models.GenerateContentStream(ctx, g.id, contents, cfg) {
+		if err != nil {
+			return out, err
+		}
+		out.join(readGenAI(resp), emit)
+	}
+	return out, nil
+}
+
+// seed gives the API's 32 bits of a seed.
+func seed(n int64) int32 {
+	if n == int64(int32(n)) {
+		return int32(n)
+	}
+	return int32(n ^ n>>32)
+}
+
+// join adds the next message of a stream.
+func (r *reply) join(next reply, emit func(llm.Delta)) {
+	r.text += next.text
+	r.blocked = r.blocked || next.blocked
+	r.finish = cmp.Or(next.finish, r.finish)
+	r.served = cmp.Or(next.served, r.served)
+	r.avgLogProb = cmp.Or(next.avgLogProb, r.avgLogProb)
+	// Each message has the counts so far.
+	r.promptTokens = cmp.Or(next.promptTokens, r.promptTokens)
+	r.replyTokens = cmp.Or(next.replyTokens, r.replyTokens)
+	r.thoughtTokens = cmp.Or(next.thoughtTokens, r.thoughtTokens)
+	if next.text != "" {
+		emit(llm.Delta{Text: next.text})
+	}
 }
 
 func readGenAI(resp *genai.GenerateContentResponse) reply {

@@ -61,7 +61,7 @@ func (g *generativeAIGo) version(ctx context.Context) (string, error) {
 	return info.Name, nil
 }
 
-func (g *generativeAIGo) generate(ctx context.Context, req llm.Request) (reply, error) {
+func (g *generativeAIGo) generate(ctx context.Context, req llm.Request, emit func(llm.Delta)) (reply, error) {
 	model := g.client.GenerativeModel(g.id) // settings belong to the model, so each call has its own
 	if req.MaxTokens > 0 {
 		model.SetMaxOutputTokens(g.thinking.bound(req.MaxTokens))
@@ -69,6 +69,10 @@ func (g *generativeAIGo) generate(ctx context.Context, req llm.Request) (reply, 
 	if req.Temperature != nil {
 		model.SetTemperature(float32(*req.Temperature))
 	}
+	if req.TopP != nil {
+		model.SetTopP(float32(*req.TopP))
+	}
+	model.StopSequences = req.Stop // there is no field for a seed
 	constrainOld(model, req, g.thinking)
 	chat := model.StartChat()
 	last := len(req.Messages) - 1
@@ -93,7 +97,7 @@ func (g *generativeAIGo) generate(ctx context.Context, req llm.Request) (reply, 
 		var blocked *genai.BlockedError
 		if errors.As(err, &blocked) {
 			out.blocked = blocked.PromptFeedback != nil
-			out.add(blocked.Candidate)
+			out.add(blocked.Candidate, emit)
 			return out, nil
 		}
 		if err != nil {
@@ -104,19 +108,24 @@ func (g *generativeAIGo) generate(ctx context.Context, req llm.Request) (reply, 
 			out.promptTokens, out.replyTokens = int(u.PromptTokenCount), int(u.CandidatesTokenCount)
 		}
 		if len(resp.Candidates) > 0 {
-			out.add(resp.Candidates[0])
+			out.add(resp.Candidates[0], emit)
 		}
 	}
 }
 
 // add appends a message of the stream.
-func (r *reply) add(c *genai.Candidate) {
+func (r *reply) add(c *genai.Candidate, emit func(llm.Delta)) {
 	if c == nil || c.Content == nil {
 		return
 	}
+	piece := ""
 	for _, part := range c.Content.Parts {
 		if text, ok := part.(genai.Text); ok {
-			r.text += string(text)
+			piece += string(text)
 		}
+	}
+	r.text += piece
+	if emit != nil && piece != "" {
+		emit(llm.Delta{Text: piece})
 	}
 }

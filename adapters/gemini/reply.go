@@ -1,6 +1,7 @@
 package gemini
 
 import (
+	"bytes"
 	"encoding/json"
 
 	"teller/adapters/internal/upstream"
@@ -34,9 +35,19 @@ type message struct {
 	} `json:"candidates"`
 }
 
-// messages reads a body: one message, or an array of them from the streaming call.
+// messages reads a body: one message, or those of a streaming call, in an array or as server-sent events. What cannot be
+// read is left out.
 func messages(body []byte) []message {
 	var many []message
+	for _, data := range events(body) {
+		var one message
+		if json.Unmarshal(data, &one) == nil {
+			many = append(many, one)
+		}
+	}
+	if many != nil {
+		return many
+	}
 	if json.Unmarshal(body, &many) == nil {
 		return many
 	}
@@ -45,6 +56,16 @@ func messages(body []byte) []message {
 		return []message{one}
 	}
 	return nil
+}
+
+// events gives the data of each server-sent event of a body; nil when it is no stream of them.
+func events(body []byte) (data [][]byte) {
+	for line := range bytes.Lines(body) {
+		if text, ok := bytes.CutPrefix(line, []byte("data:")); ok {
+			data = append(data, text)
+		}
+	}
+	return data
 }
 
 // extras adds what the SDK's types lack.
@@ -94,13 +115,6 @@ func finishName(raw json.RawMessage) string {
 // completion reads a response that arrived whole.
 func completion(call *upstream.Call, got reply) (llm.Completion, error) {
 	all := messages(call.Body())
-	for _, m := range all {
-		if len(m.Error) > 0 && string(m.Error) != "null" {
-			// A stream that breaks down ends with an error inside a response of status 200.
-			r := rejection(m.Error)
-			return llm.Completion{}, r.classify(call, 0)
-		}
-	}
 	got = got.extras(all)
 	out := llm.Completion{
 		Text:   got.text,

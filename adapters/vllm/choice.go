@@ -37,7 +37,7 @@ func (m *Model) choose(ctx context.Context, req llm.Request) (llm.Completion, er
 	if failed := failure(call, sdk); failed != nil {
 		return llm.Completion{}, failed
 	}
-	out, err := completion(call, resp)
+	out, err := completion(call, resp, false)
 	if err != nil {
 		return llm.Completion{}, err
 	}

@@ -43,6 +43,7 @@ func newModel(cfg config.Model, client *http.Client) *Model {
 	settings := openai.DefaultConfig(cfg.APIKey)
 	settings.BaseURL = base
 	settings.HTTPClient = doer{client}
+	settings.EmptyMessagesLimit = upstream.MaxStream // servers and proxies keep a stream alive with comments; the bytes are bounded
 	m.client = openai.NewClientWithConfig(settings)
 	return m
 }
@@ -93,20 +94,26 @@ func (m *Model) Complete(ctx context.Context, req llm.Request, emit func(llm.Del
 		}
 		return out, err
 	}
-	ctx, call := upstream.Begin(ctx)
-	defer call.End()
-	resp, err := m.client.CreateChatCompletion(withTemperature(ctx, req.Temperature), wireRequest(m.id, req))
-	if failed := failure(call, err); failed != nil {
-		return llm.Completion{}, failed
+	ask := m.ask
+	if emit != nil {
+		ask = func(ctx context.Context, req llm.Request) (llm.Completion, error) { return m.stream(ctx, req, emit) }
 	}
-	out, err := completion(call, resp)
+	out, err := ask(withTemperature(ctx, req.Temperature), req)
 	if err == nil {
 		err = upstream.CheckSchema(who, req, out)
 	}
-	if err == nil && emit != nil {
-		emit(llm.Delta{Text: out.Text})
-	}
 	return out, err
+}
+
+// ask waits for the whole reply.
+func (m *Model) ask(ctx context.Context, req llm.Request) (llm.Completion, error) {
+	ctx, call := upstream.Begin(ctx)
+	defer call.End()
+	resp, err := m.client.CreateChatCompletion(ctx, wireRequest(m.id, req))
+	if failed := failure(call, err); failed != nil {
+		return llm.Completion{}, failed
+	}
+	return completion(call, resp, req.LogProbs)
 }
 
 // Check asks for the server's list of models, which costs no token, and looks for ours. vLLM lists LoRA

@@ -1,6 +1,8 @@
 package vllm
 
 import (
+	"math"
+
 	"github.com/sashabaranov/go-openai"
 
 	"teller/adapters/internal/upstream"
@@ -18,6 +20,15 @@ func wireRequest(id string, req llm.Request) openai.ChatCompletionRequest {
 	if req.Temperature != nil {
 		out.Temperature = float32(*req.Temperature)
 	}
+	if req.TopP != nil {
+		out.TopP = max(float32(*req.TopP), math.SmallestNonzeroFloat32) // 0 would be left out
+	}
+	if req.Seed != nil {
+		seed := int(*req.Seed)
+		out.Seed = &seed
+	}
+	out.Stop = req.Stop
+	out.TopLogProbs = req.TopLogProbs
 	if len(req.Schema) > 0 {
 		out.ResponseFormat = schemaFormat("reply", req.Schema)
 	}
@@ -27,8 +38,8 @@ func wireRequest(id string, req llm.Request) openai.ChatCompletionRequest {
 	return out
 }
 
-// completion reads a reply that arrived whole.
-func completion(call *upstream.Call, resp openai.ChatCompletionResponse) (llm.Completion, error) {
+// completion reads a reply that arrived whole, with its tokens' log-probabilities where they were asked for.
+func completion(call *upstream.Call, resp openai.ChatCompletionResponse, logProbs bool) (llm.Completion, error) {
 	if len(resp.Choices) == 0 {
 		if rejected := rejection(call.Body()); rejected.any {
 			// Gateways send their own failures as a reply of status 200.
@@ -62,7 +73,20 @@ func completion(call *upstream.Call, resp openai.ChatCompletionResponse) (llm.Co
 		return llm.Completion{}, call.Classify(who, llm.EmptyReply, "")
 	}
 	out.Confidence, out.NoConfidence = confidence(choice.LogProbs)
+	if logProbs && choice.LogProbs != nil {
+		for _, token := range choice.LogProbs.Content {
+			out.LogProbs = append(out.LogProbs, tokenLogProb(token))
+		}
+	}
 	return out, nil
+}
+
+func tokenLogProb(token openai.LogProb) llm.TokenLogProb {
+	out := llm.TokenLogProb{Token: token.Token, LogProb: token.LogProb}
+	for _, other := range token.TopLogProbs {
+		out.Top = append(out.Top, llm.TokenLogProb{Token: other.Token, LogProb: other.LogProb})
+	}
+	return out
 }
 
 func confidence(probs *openai.LogProbs) (value *float64, reason string) {

@@ -52,7 +52,12 @@ type Behaviour struct {
 	// Reset reads the request and resets the TCP connection.
 	Reset bool
 
-	// Times is how many calls the faults (Filtered, Blocked, Empty, NoChoice, Failure, Raw, Hang, Reset)
+	// Pause passes between the pieces of a streamed reply. After Pieces of them it goes wrong in the way of Break.
+	Pause  time.Duration
+	Pieces int
+	Break  Break
+
+	// Times is how many calls the faults (Filtered, Blocked, Empty, NoChoice, Failure, Raw, Hang, Reset, Break)
 	// hold for; the calls after them get the plain reply. 0 holds for every call.
 	Times int
 }
@@ -88,6 +93,6 @@ const DefaultText = "A savings account is a deposit account that earns interest.
 // afterFaults is the behaviour once the scripted faults are used up.
 func (b Behaviour) afterFaults() Behaviour {
 	b.Filtered, b.Blocked, b.Empty, b.NoChoice = false, false, false, false
-	b.Failure, b.Raw, b.Hang, b.Reset = "", nil, false, false
+	b.Failure, b.Raw, b.Hang, b.Reset, b.Break = "", nil, false, false, ""
 	return b
 }

@@ -23,7 +23,14 @@ type Request struct {
 	Messages    []llm.Message
 	MaxTokens   *int     // nil: not sent
 	Temperature *float64 // nil: not sent
-	LogProbs    bool     // log-probabilities were asked for
+	TopP        *float64 // nil: not sent
+	Seed        *int64   // nil: not sent
+	Stop        []string
+	LogProbs    bool // log-probabilities were asked for
+	TopLogProbs int
+	// Streams tells that the reply was asked for piece by piece, IncludeUsage that it ends with its usage.
+	Streams      bool
+	IncludeUsage bool
 
 	// Enum are the values that the reply is bound to; Schema is the JSON schema that it is. nil: not sent.
 	Enum   []string
@@ -47,7 +54,7 @@ type Reply struct {
 	Usage  llm.Usage
 }
 
-// Compose makes the reply that b gives to r, cut to r's max tokens.
+// Compose makes the reply that b gives to r, cut at r's stop texts and to r's max tokens.
 func (b Behaviour) Compose(r Request) Reply {
 	text := b.Text
 	switch {
@@ -62,6 +69,10 @@ func (b Behaviour) Compose(r Request) Reply {
 	if b.Served != "" {
 		out.Model = b.Served
 	}
+	for _, stop := range r.Stop {
+		text, _, _ = strings.Cut(text, stop)
+	}
+	out.Text = text
 	if r.MaxTokens != nil {
 		if cut := firstWords(text, *r.MaxTokens); cut != text {
 			out.Text, out.Finish = cut, llm.FinishLength

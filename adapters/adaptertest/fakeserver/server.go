@@ -22,6 +22,7 @@ type Server struct {
 
 	hanging chan struct{}
 	gone    chan struct{}
+	resume  chan struct{}
 
 	mu        sync.Mutex
 	behaviour Behaviour
@@ -40,6 +41,7 @@ func New(models ...string) *Server {
 		faults:  -1,
 		hanging: make(chan struct{}, logged),
 		gone:    make(chan struct{}, logged),
+		resume:  make(chan struct{}, logged),
 	}
 }
 
@@ -128,7 +130,7 @@ func (s *Server) Calls() int {
 	return s.calls
 }
 
-// Hanging gives one value for each call that Hang has taken hold of.
+// Hanging gives one value for each call that Hang has taken hold of, and for each stream that has stalled.
 func (s *Server) Hanging() <-chan struct{} { return s.hanging }
 
 // Gone gives one value for each call whose client went away before it was answered.

@@ -1,5 +1,5 @@
 // Package geminiserver is a small fake of the Gemini API: generateContent, streamGenerateContent (as
-// a JSON array) and models.get over real HTTP, with Google's wording of errors. It holds no model,
+// server-sent events or a JSON array) and models.get over real HTTP, with Google's wording of errors. It holds no model,
 // and its tokens are words.
 package geminiserver
 
@@ -75,6 +75,7 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request, call fakeserver.Req
 
 func (s *Server) generate(w http.ResponseWriter, r *http.Request, call fakeserver.Request, stream bool) {
 	parseErr := parse(&call)
+	call.Streams = stream
 	b, done := s.Begin(w, r, call, key(r), true)
 	if done {
 		return
@@ -82,8 +83,9 @@ func (s *Server) generate(w http.ResponseWriter, r *http.Request, call fakeserve
 	if b.Failure == "" && parseErr != nil {
 		b.Failure, b.Detail = fakeserver.InvalidRequest, parseErr.Error()
 	}
+	events := r.URL.Query().Get("alt") == "sse"
 	if b.Failure != "" {
-		writeFailure(w, b, call, stream)
+		writeFailure(w, b, call, stream && !events)
 		return
 	}
 	enums := names
@@ -91,7 +93,7 @@ func (s *Server) generate(w http.ResponseWriter, r *http.Request, call fakeserve
 		enums = numbers
 	}
 	if stream {
-		fakeserver.WriteJSON(w, http.StatusOK, chunks(b, call, enums))
+		s.stream(w, r, b, call, enums, events)
 		return
 	}
 	reply := b.Compose(call)

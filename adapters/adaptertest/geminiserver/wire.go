@@ -37,6 +37,9 @@ func parse(call *fakeserver.Request) error {
 		GenerationConfig  struct {
 			MaxOutputTokens *int     `json:"maxOutputTokens"`
 			Temperature     *float64 `json:"temperature"`
+			TopP            *float64 `json:"topP"`
+			Seed            *int64   `json:"seed"`
+			StopSequences   []string `json:"stopSequences"`
 
 			ResponseMIMEType   string          `json:"responseMimeType"`
 			ResponseJSONSchema json.RawMessage `json:"responseJsonSchema"`
@@ -50,6 +53,7 @@ func parse(call *fakeserver.Request) error {
 		return errors.New("Invalid JSON payload received.") //nolint:staticcheck // Google's own words
 	}
 	call.MaxTokens, call.Temperature = in.GenerationConfig.MaxOutputTokens, in.GenerationConfig.Temperature
+	call.TopP, call.Seed, call.Stop = in.GenerationConfig.TopP, in.GenerationConfig.Seed, in.GenerationConfig.StopSequences
 	switch config := in.GenerationConfig; config.ResponseMIMEType {
 	case "":
 	case "text/x.enum":
@@ -172,19 +176,6 @@ func response(b fakeserver.Behaviour, reply fakeserver.Reply, text string, last 
 	}
 	out.Candidates = []wireCandidate{candidate}
 	return out
-}
-
-// chunks gives the reply as the stream's messages: two, when the text has more than one word.
-func chunks(b fakeserver.Behaviour, call fakeserver.Request, enums enum) []wireResponse {
-	reply := b.Compose(call)
-	cut := strings.LastIndexByte(reply.Text, ' ')
-	if cut <= 0 || b.Blocked || b.NoChoice {
-		return []wireResponse{response(b, reply, reply.Text, true, enums)}
-	}
-	return []wireResponse{
-		response(b, reply, reply.Text[:cut], false, enums),
-		response(b, reply, reply.Text[cut:], true, enums),
-	}
 }
 
 type wireError struct {

@@ -1,5 +1,5 @@
-// Package openaiserver is a small fake of a vLLM server: POST /v1/chat/completions (not streamed)
-// and GET /v1/models over real HTTP, in OpenAI's wire format and vLLM's wording of errors. It stands
+// Package openaiserver is a small fake of a vLLM server: POST /v1/chat/completions, streamed
+// or whole, and GET /v1/models over real HTTP, in OpenAI's wire format and vLLM's wording of errors. It stands
 // in for vLLM in tests and benchmarks; it holds no model, and its tokens are words.
 package openaiserver
 
@@ -77,6 +77,8 @@ func (s *Server) complete(w http.ResponseWriter, r *http.Request, call fakeserve
 			Message: b.Sentence("The response was filtered due to the prompt triggering the content management policy."),
 			Type:    "invalid_request_error", Code: "content_filter",
 		})
+	case call.Streams:
+		s.stream(w, r, b, call)
 	default:
 		fakeserver.WriteJSON(w, http.StatusOK, completion(b, call, time.Now()))
 	}

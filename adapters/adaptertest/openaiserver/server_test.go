@@ -59,7 +59,6 @@ func TestScript(t *testing.T) {
 		"no message":    {`{"model":"banking","messages":[]}`, http.StatusBadRequest},
 		"no content":    {`{"model":"banking","messages":[{"role":"user"}]}`, http.StatusBadRequest},
 		"not JSON":      {`hello`, http.StatusBadRequest},
-		"streamed":      {`{"model":"banking","stream":true,"messages":[{"role":"user","content":"a"}]}`, http.StatusBadRequest},
 		"max tokens 0":  {`{"model":"banking","max_tokens":0,"messages":[{"role":"user","content":"a"}]}`, http.StatusBadRequest},
 	} {
 		status, got, _ := post(t, server.URL(), c.body)

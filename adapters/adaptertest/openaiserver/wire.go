@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"teller/adapters/adaptertest/fakeserver"
@@ -22,9 +23,16 @@ func parse(call *fakeserver.Request) error {
 		MaxTokens           *int     `json:"max_tokens"`
 		MaxCompletionTokens *int     `json:"max_completion_tokens"`
 		Temperature         *float64 `json:"temperature"`
+		TopP                *float64 `json:"top_p"`
+		Seed                *int64   `json:"seed"`
+		Stop                []string `json:"stop"`
 		LogProbs            bool     `json:"logprobs"`
+		TopLogProbs         int      `json:"top_logprobs"`
 		Stream              bool     `json:"stream"`
-		ResponseFormat      *struct {
+		StreamOptions       struct {
+			IncludeUsage bool `json:"include_usage"`
+		} `json:"stream_options"`
+		ResponseFormat *struct {
 			Type       string `json:"type"`
 			JSONSchema struct {
 				Name   string          `json:"name"`
@@ -36,6 +44,8 @@ func parse(call *fakeserver.Request) error {
 		return errors.New("the body is not a chat completion request")
 	}
 	call.Model, call.Temperature, call.LogProbs = in.Model, in.Temperature, in.LogProbs
+	call.TopP, call.Seed, call.Stop, call.TopLogProbs = in.TopP, in.Seed, in.Stop, in.TopLogProbs
+	call.Streams, call.IncludeUsage = in.Stream, in.StreamOptions.IncludeUsage
 	call.MaxTokens = in.MaxTokens
 	if in.MaxCompletionTokens != nil {
 		call.MaxTokens = in.MaxCompletionTokens
@@ -55,8 +65,6 @@ func parse(call *fakeserver.Request) error {
 	switch {
 	case len(in.Messages) == 0:
 		return errors.New("messages is empty")
-	case in.Stream:
-		return errors.New("this server does not stream")
 	case call.MaxTokens != nil && *call.MaxTokens < 1:
 		return errors.New("max_tokens must be at least 1")
 	}
@@ -69,9 +77,9 @@ type wireMessage struct {
 }
 
 type wireLogProb struct {
-	Token       string   `json:"token"`
-	LogProb     float64  `json:"logprob"`
-	TopLogProbs []string `json:"top_logprobs"`
+	Token       string        `json:"token"`
+	LogProb     float64       `json:"logprob"`
+	TopLogProbs []wireLogProb `json:"top_logprobs"`
 }
 
 type wireLogProbs struct {
@@ -120,8 +128,11 @@ func completion(b fakeserver.Behaviour, call fakeserver.Request, now time.Time) 
 	if b.LogProb != nil && call.LogProbs {
 		choice.LogProbs = &wireLogProbs{}
 		for _, word := range fakeserver.Tokens(reply.Text) {
-			choice.LogProbs.Content = append(choice.LogProbs.Content,
-				wireLogProb{Token: word, LogProb: *b.LogProb, TopLogProbs: []string{}})
+			token := wireLogProb{Token: word, LogProb: *b.LogProb, TopLogProbs: []wireLogProb{}}
+			for i := range call.TopLogProbs { // the word itself, then worse ones
+				token.TopLogProbs = append(token.TopLogProbs, wireLogProb{Token: word + strings.Repeat("~", i), LogProb: *b.LogProb - float64(i)})
+			}
+			choice.LogProbs.Content = append(choice.LogProbs.Content, token)
 		}
 	}
 	out.Choices = append(out.Choices, choice)

@@ -34,16 +34,19 @@ var (
 // Call is one exchange with a provider: what came back, or why nothing did. Its methods are for after
 // the SDK has returned.
 type Call struct {
-	parent context.Context // the caller's
-	cancel context.CancelFunc
+	parent  context.Context // the caller's
+	cancel  context.CancelFunc
+	streams bool
 
 	mu       sync.Mutex
 	started  bool
+	done     bool // the response is complete
 	err      error
-	status   int // 0: no complete response
+	status   int // 0: no response
 	header   http.Header
 	body     []byte
 	received time.Time
+	stream   *streamed // the body, while it arrives; nil for one that was read whole
 }
 
 type callKey struct{}
@@ -56,12 +59,23 @@ func Begin(ctx context.Context) (context.Context, *Call) {
 }
 
 // End frees what the call holds.
-func (c *Call) End() { c.cancel() }
+func (c *Call) End() {
+	c.cancel()
+	c.mu.Lock()
+	stream := c.stream
+	c.mu.Unlock()
+	if stream != nil {
+		_ = stream.body.Close() // it is read, or of no use any more
+	}
+}
 
 // Status is the response's HTTP status; 0 when no complete response arrived.
 func (c *Call) Status() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if !c.done {
+		return 0
+	}
 	return c.status
 }
 
@@ -81,8 +95,7 @@ func (c *Call) Body() []byte {
 
 // OK tells whether a complete response with a status of success arrived.
 func (c *Call) OK() bool {
-	status := c.Status()
-	return status >= 200 && status < 300
+	return succeeded(c.Status())
 }
 
 // NewClient makes an HTTP client for calls started with Begin. It reads whole responses of at most
@@ -139,6 +152,10 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, c.fail(err)
 	}
+	if c.streams && succeeded(resp.StatusCode) {
+		c.begin(resp)
+		return resp, nil
+	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, MaxBody+1))
 	_ = resp.Body.Close() // the body is read; nothing hangs on how it closes
 	switch {
@@ -168,11 +185,14 @@ func (c *Call) start() bool {
 	return first
 }
 
-// fail records why no response arrived. It ends the context, because an SDK that retries would
+// fail records why no complete response arrived. It ends the context, because an SDK that retries would
 // otherwise sleep first (gax: up to 10 s a time, until the caller's deadline).
 func (c *Call) fail(err error) error {
 	c.mu.Lock()
-	c.err = err
+	if c.err == nil { // what comes later is what this one led to
+		c.err = err
+	}
+	err = c.err
 	c.mu.Unlock()
 	c.cancel()
 	return err
@@ -181,9 +201,11 @@ func (c *Call) fail(err error) error {
 // succeed records the response, whatever its status. A failed one ends the context as in fail.
 func (c *Call) succeed(resp *http.Response, body []byte) {
 	c.mu.Lock()
-	c.status, c.header, c.body, c.received = resp.StatusCode, resp.Header.Clone(), body, time.Now()
+	c.status, c.header, c.body, c.received, c.done = resp.StatusCode, resp.Header.Clone(), body, time.Now(), true
 	c.mu.Unlock()
-	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+	if !succeeded(resp.StatusCode) {
 		c.cancel()
 	}
 }
+
+func succeeded(status int) bool { return status >= 200 && status < 300 }

@@ -17,12 +17,12 @@ import (
 // SDK gave up before it sent anything.
 func (c *Call) Failure(who string, sdk error) *llm.Error {
 	c.mu.Lock()
-	status, err := c.status, c.err
+	done, err := c.done, c.err
 	c.mu.Unlock()
 	switch {
-	case status != 0:
+	case done:
 		return nil
-	case errors.Is(err, errTooLarge):
+	case errors.Is(err, errTooLarge), errors.Is(err, errLongStream):
 		return &llm.Error{Code: llm.BadReply, Message: who + " sent a reply that is too large", Cause: err}
 	case c.parent.Err() != nil:
 		return Ended(c.parent, who)
@@ -35,6 +35,8 @@ func (c *Call) Failure(who string, sdk error) *llm.Error {
 	case strings.Contains(err.Error(), "malformed HTTP") || strings.Contains(err.Error(), "malformed MIME"):
 		// net/http quotes what it got.
 		return &llm.Error{Code: llm.BadReply, Message: who + " did not answer with HTTP", Cause: errors.New("malformed HTTP response")}
+	case errors.Is(err, errSilent):
+		return &llm.Error{Code: llm.Timeout, Message: who + " stopped in the middle of its reply", Cause: err}
 	case timedOut(err):
 		return &llm.Error{Code: llm.Timeout, Message: who + " did not answer in time", Cause: bare(err)}
 	default:
