@@ -1,22 +1,20 @@
 package api
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"mime"
 	"net/http"
-	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
 	"time"
 	"unicode"
-	"unicode/utf8"
 
 	"github.com/gin-gonic/gin"
+
+	"teller/internal/strictjson"
 )
 
 // maxBodyBytes leaves room for the longest message and context with every byte escaped.
@@ -39,115 +37,10 @@ func decode(c *gin.Context, v any) *problem {
 		}
 		return invalid("", "the body could not be read to its end")
 	}
-	// encoding/json would put U+FFFD in place of bytes that are not UTF-8, and nobody would know.
-	if !utf8.Valid(body) {
-		return invalid("", "the body is not valid UTF-8")
-	}
-	trimmed := bytes.Trim(body, " \t\r\n") // what JSON calls white space
-	switch {
-	case len(trimmed) == 0:
-		return invalid("", "the body is empty: send a JSON object")
-	case trimmed[0] != '{':
-		return invalid("", "the body must be a JSON object")
-	}
-	if halfCharacter(body) {
-		return invalid("", `the body is not valid Unicode: a \u escape holds one half of a surrogate pair`)
-	}
-	decoder := json.NewDecoder(bytes.NewReader(body))
-	if err := decoder.Decode(v); err != nil {
-		return jsonProblem(err)
-	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return invalid("", "the body must hold one JSON object and nothing after it")
-	}
-	return checkNames(body, v)
-}
-
-// checkNames refuses a field that v has no tag for and one that stands there twice. encoding/json takes a
-// name in another case, and the last of two.
-func checkNames(object []byte, v any) *problem {
-	known := map[string]bool{}
-	for _, field := range reflect.VisibleFields(reflect.TypeOf(v).Elem()) {
-		known[field.Tag.Get("json")] = true
-	}
-	seen := map[string]bool{}
-	decoder := json.NewDecoder(bytes.NewReader(object))
-	_, err := decoder.Token() // the brace
-	for err == nil && decoder.More() {
-		var token json.Token
-		if token, err = decoder.Token(); err != nil {
-			break
-		}
-		name, _ := token.(string)
-		switch shown := shortened(name); {
-		case !known[name]:
-			return invalid(shown, fmt.Sprintf("there is no field %q; GET /openapi.yaml lists those there are", shown))
-		case seen[name]:
-			return invalid(shown, shown+" stands there twice")
-		}
-		seen[name] = true
-		var value json.RawMessage
-		err = decoder.Decode(&value)
-	}
-	if err != nil {
-		return jsonProblem(err)
+	if wrong := strictjson.Body(body, v); wrong != nil {
+		return invalid(wrong.Field, wrong.Message)
 	}
 	return nil
-}
-
-func jsonProblem(err error) *problem {
-	var wrongType *json.UnmarshalTypeError
-	if errors.As(err, &wrongType) {
-		return invalid(wrongType.Field, fmt.Sprintf("%s must be %s, not %s", wrongType.Field, article(wrongType), shortened(wrongType.Value)))
-	}
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		return invalid("", "the JSON ends too early")
-	}
-	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) {
-		return invalid("", fmt.Sprintf("the body is not JSON: %s, at byte %d", syntax, syntax.Offset))
-	}
-	return invalid("", "the body is not the JSON that this route takes")
-}
-
-// escapes finds each escape of a JSON text; its group holds one half of a surrogate pair that stands alone.
-var escapes = regexp.MustCompile(`\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(u[dD][89a-fA-F]..)|.)`)
-
-// halfCharacter tells whether a \u escape holds half a character. encoding/json puts U+FFFD in its
-// place, as it does with bytes that are not UTF-8.
-func halfCharacter(body []byte) bool {
-	if !bytes.Contains(body, []byte(`\ud`)) && !bytes.Contains(body, []byte(`\uD`)) {
-		return false
-	}
-	for _, match := range escapes.FindAllSubmatchIndex(body, -1) {
-		if match[2] >= 0 {
-			return true
-		}
-	}
-	return false
-}
-
-// shortened keeps a message readable whatever stands in the body.
-func shortened(value string) string {
-	if len(value) > 40 {
-		return strings.ToValidUTF8(value[:40], "") + "..."
-	}
-	return value
-}
-
-func article(e *json.UnmarshalTypeError) string {
-	switch e.Type.Kind().String() {
-	case "int", "int64":
-		return "a whole number"
-	case "float64":
-		return "a finite number"
-	case "bool":
-		return "true or false"
-	case "slice":
-		return "a list"
-	default:
-		return "a " + e.Type.Kind().String()
-	}
 }
 
 // checkText refuses what no customer types. Template tokens such as <|end|> are text like any other.
