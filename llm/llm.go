@@ -93,6 +93,9 @@ type Completion struct {
 	// log-probabilities; NoConfidence then says why.
 	Confidence   *float64 `json:"confidence"`
 	NoConfidence string   `json:"no_confidence,omitempty"`
+	// OmittedMessages counts the request's oldest messages, which the model was not shown because they did not fit its
+	// window.
+	OmittedMessages int `json:"omitted_messages,omitempty"`
 	// LogProbs are those of the completion's tokens, where they were asked for and the model has them.
 	LogProbs []TokenLogProb `json:"logprobs,omitempty"`
 	// Chosen tells that the text is one of the request's choices.

@@ -26,7 +26,7 @@ func (b *Bundle) ChooseLabel(ctx context.Context, e *Engine, dialogue []Message,
 	if !ok {
 		return nil, fmt.Errorf("the model has no labels of %q", namespace)
 	}
-	prompt, err := b.Tokenizer.FitDialogue(dialogue, b.Config.MaxPositionEmbeddings)
+	prompt, _, err := b.Tokenizer.FitDialogue(dialogue, b.Config.MaxPositionEmbeddings)
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +50,7 @@ func (b *Bundle) ScoreTexts(ctx context.Context, e *Engine, dialogue []Message, 
 		choices[i] = append(b.Tokenizer.Encode(text), b.Config.EOSTokenID)
 		longest = max(longest, len(choices[i]))
 	}
-	prompt, err := b.Tokenizer.FitDialogue(dialogue, max(1, b.Config.MaxPositionEmbeddings-longest))
+	prompt, _, err := b.Tokenizer.FitDialogue(dialogue, max(1, b.Config.MaxPositionEmbeddings-longest))
 	if err != nil {
 		return nil, err
 	}

@@ -54,17 +54,17 @@ func (t *Tokenizer) EncodeDialogue(msgs []Message) ([]int, error) {
 
 // FitDialogue is EncodeDialogue for at most limit tokens: where the whole dialogue is longer, it leaves out
 // the oldest messages. What it keeps starts with a user message, after the system message if there is
-// one, which always stays. It fails with *WindowError when not even the last user message fits, and
-// does not encode texts that cannot.
-func (t *Tokenizer) FitDialogue(msgs []Message, limit int) ([]int, error) {
+// one, which always stays. omitted counts the messages that it leaves out. It fails with *WindowError when not even the
+// last user message fits, and does not encode texts that cannot.
+func (t *Tokenizer) FitDialogue(msgs []Message, limit int) (ids []int, omitted int, err error) {
 	l, err := t.layout(msgs)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	head, rest := []int{l.begin}, msgs
 	if msgs[0].Role == RoleSystem {
 		if need := t.minTokens(msgs[0].Text); need > limit {
-			return nil, &WindowError{Tokens: need, Window: limit}
+			return nil, 0, &WindowError{Tokens: need, Window: limit}
 		}
 		head, rest = l.appendMessage(head, msgs[0]), msgs[1:]
 	}
@@ -86,13 +86,13 @@ func (t *Tokenizer) FitDialogue(msgs []Message, limit int) ([]int, error) {
 		}
 	}
 	if length > limit && len(kept) == 0 {
-		return nil, &WindowError{Tokens: length, Window: limit}
+		return nil, 0, &WindowError{Tokens: length, Window: limit}
 	}
-	ids := head
+	ids = head
 	for _, part := range slices.Backward(kept) {
 		ids = append(ids, part...)
 	}
-	return append(ids, l.closing...), nil
+	return append(ids, l.closing...), len(rest) - len(kept), nil
 }
 
 // minTokens is a lower bound of len(Encode(text)), found without encoding.

@@ -396,7 +396,7 @@ func TestFitDialogue(t *testing.T) {
 		{"a huge system message", []Message{{RoleSystem, strings.Repeat("a", 1<<20)}, dialogue[6]}, 200, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			ids, err := tok.FitDialogue(c.msgs, c.limit)
+			ids, omitted, err := tok.FitDialogue(c.msgs, c.limit)
 			if c.want == nil {
 				var window *WindowError
 				require.ErrorAs(t, err, &window)
@@ -405,6 +405,11 @@ func TestFitDialogue(t *testing.T) {
 			}
 			require.NoError(t, err)
 			require.Equal(t, c.want, ids)
+			left := c.msgs[omitted:]
+			if omitted > 0 && c.msgs[0].Role == RoleSystem { // it stays
+				left = append([]Message{c.msgs[0]}, c.msgs[omitted+1:]...)
+			}
+			require.Equal(t, encode(left...), ids, "%d messages are left out", omitted)
 		})
 	}
 }

@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"cmp"
 	"time"
 
 	"go.temporal.io/sdk/temporal"
@@ -23,7 +24,7 @@ const RollingOver = "rolling_over"
 
 const (
 	maxTranscriptBytes = 1 << 20  // what is kept: a run's input must stay inside Temporal's 2 MiB payload
-	maxHistoryBytes    = 64 << 10 // what is sent to a model; the adapter cuts further, to the model's window
+	maxHistoryBytes    = 64 << 10 // what is sent to a model of an unknown window; the adapter cuts further, to a known one
 	maxWaiting         = 8        // turns in flight; Temporal's own limit of updates is 10
 	maxTurnsPerRun     = 500      // Temporal allows 2,000 updates in a run
 )
@@ -129,7 +130,7 @@ func (c *conversation) take(ctx workflow.Context, in TurnInput) (Answer, error) 
 		return before, nil
 	}
 	in.Timeout -= workflow.Now(ctx).Sub(arrived)
-	a, err := answer(ctx, in, c.history(), &c.labels)
+	a, err := answer(ctx, in, c.history, &c.labels)
 	c.lastTurn = workflow.Now(ctx)
 	c.taken++
 	if err == nil {
@@ -154,22 +155,23 @@ func (c *conversation) commit(t TranscriptTurn) {
 }
 
 // history is what a model is told of the conversation: its last turns.
-func (c *conversation) history() []llm.Message {
+func (c *conversation) history(target Target) (messages []llm.Message, omitted int) {
+	bound := cmp.Or(target.HistoryBytes, maxHistoryBytes)
 	first, size := len(c.transcript.Turns), 0
 	for first > 0 {
 		size += c.transcript.Turns[first-1].bytes()
-		if size > maxHistoryBytes {
+		if size > bound {
 			break
 		}
 		first--
 	}
-	var messages []llm.Message
 	for _, t := range c.transcript.Turns[first:] {
 		messages = append(messages,
 			llm.Message{Role: llm.User, Text: t.Message},
 			llm.Message{Role: llm.Assistant, Text: t.Answer.Completion.Text})
 	}
-	return messages
+	const each = 2 // a turn is a question and its reply
+	return messages, each * (c.transcript.Dropped + first)
 }
 
 func (c *conversation) find(turnID string) (Answer, bool) {

@@ -151,14 +151,18 @@ func TestConversationBoundsWhatItKeepsAndSends(t *testing.T) {
 	m := echoes()
 	env, _ := environment(t, fakeModels{"custom": m})
 	const turns = 30
+	var last, wide *outcome
 	for i := range turns {
 		in := turn(fmt.Sprint("t", i), "custom")
 		in.Messages[0].Text = strings.Repeat("x", 30<<10)
-		send(env, time.Duration(i)*time.Second, in)
+		last = send(env, time.Duration(i)*time.Second, in)
 	}
+	in := turn("wide", "custom")
+	in.Route[0].HistoryBytes = 200 << 10
+	wide = send(env, turns*time.Second, in)
 	converse(env, workflows.ConversationInput{})
 	said := transcript(t, env)
-	require.Equal(t, turns, len(said.Turns)+said.Dropped)
+	require.Equal(t, turns+1, len(said.Turns)+said.Dropped)
 	require.Positive(t, said.Dropped)
 	size := 0
 	for _, turn := range said.Turns {
@@ -166,6 +170,9 @@ func TestConversationBoundsWhatItKeepsAndSends(t *testing.T) {
 	}
 	require.LessOrEqual(t, size, 1<<20)
 	require.Len(t, m.calls()[turns-1].Messages, 3, "one turn of 60 KB before the message")
+	require.Equal(t, 2*(turns-2), last.answer.Completion.OmittedMessages, "and the reply says how many are left out")
+	require.Len(t, m.calls()[turns].Messages, 7, "a model of a larger window is told more")
+	require.Equal(t, 2*(turns-3), wide.answer.Completion.OmittedMessages)
 }
 
 func TestConversationRefusesMoreThanItCanQueue(t *testing.T) {

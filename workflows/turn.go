@@ -27,6 +27,9 @@ const PriorityChat = 2
 type Target struct {
 	Model string `json:"model"`
 	Queue string `json:"queue"`
+	// HistoryBytes bounds what is sent of a conversation's earlier turns: about as much as the model's window holds. 0 is
+	// the bound for a model whose window nobody has configured.
+	HistoryBytes int `json:"history_bytes,omitempty"`
 }
 
 // TurnInput is one message of a caller, with all that is decided before a workflow sees it.
@@ -55,13 +58,17 @@ func (in TurnInput) message() string { return in.Messages[len(in.Messages)-1].Te
 
 // Answer is what became of a turn.
 type Answer struct {
-	TurnID       string         `json:"turn_id"`
-	Tenant       string         `json:"tenant"`
-	Digest       string         `json:"digest"`
-	Conversation string         `json:"conversation,omitempty"` // as in TurnInput
-	Model        string         `json:"model"`
-	FallbackFrom string         `json:"fallback_from,omitempty"` // the model that should have answered
-	Completion   llm.Completion `json:"completion"`
+	TurnID       string `json:"turn_id"`
+	Tenant       string `json:"tenant"`
+	Digest       string `json:"digest"`
+	Conversation string `json:"conversation,omitempty"` // as in TurnInput
+	Model        string `json:"model"`
+	FallbackFrom string `json:"fallback_from,omitempty"` // the model that should have answered
+	// Completion is the model's reply. Its OmittedMessages count those of a conversation's earlier turns that were not sent
+	// at all, too.
+	Completion llm.Completion `json:"completion"`
+	// StartedAt is when the turn arrived in the workflow.
+	StartedAt time.Time `json:"started_at,omitzero"`
 	// LatencyMs is the turn's time in the workflow, so that a repeated request gets the same figure.
 	LatencyMs int64 `json:"latency_ms"`
 }
@@ -91,9 +98,12 @@ var (
 // labels are a turn's outcome as the Web UI's filters find it.
 type labels struct{ model, outcome string }
 
+// history gives what a model is told of the turns before, and how many of their messages are left out.
+type history func(Target) (said []llm.Message, omitted int)
+
 // answer tries the route's models in turn. Its error is a temporal application error whose type is
 // an llm.Code: the first model's, since that is the one the caller asked for.
-func answer(ctx workflow.Context, in TurnInput, history []llm.Message, before *labels) (Answer, error) {
+func answer(ctx workflow.Context, in TurnInput, history history, before *labels) (Answer, error) {
 	if len(in.Route) == 0 || len(in.Messages) == 0 {
 		return Answer{}, activities.TurnFailure(&llm.Error{Code: llm.InvalidRequest, Message: "the turn names no model or holds no message"}, in.Nonce)
 	}
@@ -106,9 +116,11 @@ func answer(ctx workflow.Context, in TurnInput, history []llm.Message, before *l
 			break
 		}
 		var out llm.Completion
-		err := complete(ctx, in.call(target, history), target, left, i == len(in.Route)-1, &out)
+		said, omitted := history(target)
+		err := complete(ctx, in.call(target, said), target, left, i == len(in.Route)-1, &out)
 		if err == nil {
-			a := Answer{TurnID: in.ID, Tenant: in.Tenant, Digest: in.Digest, Conversation: in.Conversation, Model: target.Model, Completion: out}
+			out.OmittedMessages += omitted
+			a := Answer{TurnID: in.ID, Tenant: in.Tenant, Digest: in.Digest, Conversation: in.Conversation, Model: target.Model, Completion: out, StartedAt: started}
 			if i > 0 {
 				a.FallbackFrom = in.Route[0].Model
 			}

@@ -18,7 +18,7 @@ func (m *Model) choose(ctx context.Context, req llm.Request) (llm.Completion, er
 	if err != nil {
 		return llm.Completion{}, classify(err)
 	}
-	prompt, err := m.bundle.Tokenizer.FitDialogue(messages, m.bundle.Config.MaxPositionEmbeddings-1)
+	prompt, omitted, err := m.bundle.Tokenizer.FitDialogue(messages, m.bundle.Config.MaxPositionEmbeddings-1)
 	if err != nil {
 		return llm.Completion{}, classify(err)
 	}
@@ -34,6 +34,7 @@ func (m *Model) choose(ctx context.Context, req llm.Request) (llm.Completion, er
 		Usage:               llm.Usage{PromptTokens: len(prompt), CompletionTokens: tokens[best]},
 		Served:              m.bundle.Version,
 		Chosen:              true,
+		OmittedMessages:     omitted,
 		ChoiceProbabilities: probabilities,
 	}
 	out.Confidence = &out.ChoiceProbabilities[best]

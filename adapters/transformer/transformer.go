@@ -65,8 +65,9 @@ func newModel(bundle *engine.Bundle) *Model {
 	return &Model{bundle: bundle, engine: e, scorer: e}
 }
 
-// Complete answers from the weights, with each piece of the reply as soon as it is sure to stay. Temperature is 0 when the request has none: a small model is at its best
-// when it says what it holds most likely. A dialogue that does not fit the window loses its oldest turns.
+// Complete answers from the weights, with each piece of the reply as soon as it is sure to stay. Temperature is 0 when the
+// request has none: a small model is at its best when it says what it holds most likely. A dialogue that does not fit the
+// window loses its oldest turns, which the completion counts.
 func (m *Model) Complete(ctx context.Context, req llm.Request, emit func(llm.Delta)) (llm.Completion, error) {
 	if err := upstream.Validate(req); err != nil {
 		return llm.Completion{}, err
@@ -79,7 +80,7 @@ func (m *Model) Complete(ctx context.Context, req llm.Request, emit func(llm.Del
 		return emitWhole(out, err, emit)
 	}
 	opts := options(req)
-	prompt, err := m.bundle.Tokenizer.FitDialogue(dialogue(req.Messages), m.promptLimit(opts.MaxTokens))
+	prompt, omitted, err := m.bundle.Tokenizer.FitDialogue(dialogue(req.Messages), m.promptLimit(opts.MaxTokens))
 	if err != nil {
 		return llm.Completion{}, classify(err)
 	}
@@ -98,7 +99,9 @@ func (m *Model) Complete(ctx context.Context, req llm.Request, emit func(llm.Del
 	if err := said.end(); err != nil {
 		return llm.Completion{}, err
 	}
-	return m.completion(prompt, said, result), nil
+	out := m.completion(prompt, said, result)
+	out.OmittedMessages = omitted
+	return out, nil
 }
 
 // Check tells what would answer. The weights are in memory, so nothing can be down.

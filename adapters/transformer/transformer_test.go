@@ -201,13 +201,16 @@ func TestDialogueFitsTheWindow(t *testing.T) {
 		req.Messages = append(req.Messages, llm.Message{Role: llm.User, Text: "Fees?"}, llm.Message{Role: llm.Assistant, Text: "None."})
 	}
 	req.Messages = append(req.Messages, last)
-	_, err := m.Complete(t.Context(), req, nil)
+	out, err := m.Complete(t.Context(), req, nil)
 	require.NoError(t, err)
 	require.LessOrEqual(t, len(script.prompt), 96)
 	require.Greater(t, len(script.prompt), 80, "no more is left out than must be")
 	text := m.bundle.Tokenizer.Decode(script.prompt)
 	require.True(t, strings.HasPrefix(text, system.Text+"Fees?None."), text)
 	require.True(t, strings.HasSuffix(text, "Fees?None."+last.Text), text)
+	kept := 2 * strings.Count(text, "Fees?None.")
+	require.Equal(t, 40-kept, out.OmittedMessages, "what is left out is said")
+	require.Positive(t, kept)
 
 	req.MaxTokens = 1
 	_, err = m.Complete(t.Context(), req, nil)

@@ -78,7 +78,9 @@ func Shortened(value string) string {
 func checkNames(object []byte, v any, where string) *Error {
 	known := map[string]bool{}
 	for _, field := range reflect.VisibleFields(reflect.TypeOf(v).Elem()) {
-		known[field.Tag.Get("json")] = true
+		if name := field.Tag.Get("json"); name != "" { // an embedded struct has none
+			known[name] = true
+		}
 	}
 	seen := map[string]bool{}
 	decoder := json.NewDecoder(bytes.NewReader(object))
