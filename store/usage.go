@@ -39,10 +39,15 @@ func (s *Store) RecordUsage(ctx context.Context, u Usage) error {
 				completion_tokens = excluded.completion_tokens, cost_nano_usd = excluded.cost_nano_usd
 			WHERE turn_usage.outcome <> 'ok' AND excluded.outcome = 'ok'`, u.TurnID, u.Tenant, u.Conversation, u.Model, u.FallbackFrom, u.Outcome, at,
 			u.LatencyMs, u.PromptTokens, u.CompletionTokens, u.CostNanoUSD)
-		if err != nil || u.Conversation == "" {
+		if err != nil {
 			return err
 		}
 		if n, err := result.RowsAffected(); err != nil || n == 0 {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `INSERT INTO counter (name, value) VALUES ($1, $2)
+			ON CONFLICT (name) DO UPDATE SET value = counter.value + excluded.value`, chatsCounter, answered)
+		if err != nil || u.Conversation == "" {
 			return err
 		}
 		_, err = tx.ExecContext(ctx, `INSERT INTO conversation (tenant, id, created_at_us, updated_at_us, turns) VALUES ($1, $2, $3, $3, $4)

@@ -41,6 +41,8 @@ func Run(t *testing.T, empty func(t *testing.T) Database) {
 		{"usage is recorded once a turn and summed", usage},
 		{"usage is recorded once by several processes", usageRaces},
 		{"conversations are listed, newest first", conversations},
+		{"a benchmark's suite, run and results are kept once", benchmarks},
+		{"chats are counted once a turn", chats},
 		{"a newer schema is refused", newerSchema},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, empty(t)) })
