@@ -30,6 +30,9 @@ func (s *server) readTurn(c *gin.Context) {
 		writeError(c, err)
 	case resumes || acceptsEvents(c):
 		to := &turnEvents{events: events{c: c}, turn: id}
+		if !found.Ended && to.KeepAlive() != nil { // the turn is there: its client need not wait to learn that
+			return
+		}
 		_, _ = s.follow(c, s.Streams.Find(id, from), from, to, found.Answer) // a failure has been told
 	case !found.Ended:
 		c.Header("Retry-After", "1")
