@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"iter"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -30,12 +31,30 @@ func newSource(c *corpus.Corpus, sets []Dataset) source {
 	s := source{corpus: c}
 	for _, d := range sets {
 		training, heldOut := d.Split(holdoutSeed)
+		if slices.Contains(d.labels().Names, OutOfScopeLabel) {
+			training = append(training, outOfScope(c)...)
+		}
 		s.sets = append(s.sets, trainingSet{d.Name, d.labels(), training, heldOut})
 	}
 	return s
 }
 
 const holdoutSeed = 1
+
+// OutOfScopeLabel is a data set's label of questions that are about none of its other labels. The corpus's questions that are not about banking
+// have it, too.
+const OutOfScopeLabel = "oos"
+
+// outOfScope gives the corpus's training phrasings that are not about banking.
+func outOfScope(c *corpus.Corpus) []Row {
+	var rows []Row
+	for _, e := range c.Examples(corpus.Train, streamValidation) {
+		if e.Kind == corpus.OutOfScope {
+			rows = append(rows, Row{Input: e.Question(), Expected: OutOfScopeLabel})
+		}
+	}
+	return rows
+}
 
 // labelSets gives the labels that the model learns: the corpus's intents, then each data set's.
 func (s source) labelSets() []transformer.LabelSet {
@@ -123,13 +142,18 @@ func (s *stream) load(epoch int) ([]Sample, error) {
 	}
 	samples := make([]Sample, 0, len(lessons))
 	for _, l := range lessons {
-		question := &l.prompt[len(l.prompt)-1]
-		if rng.Float64() < s.options.Noise {
-			question.Text = noisy(rng, question.Text)
-		}
-		sample, err := s.encoder.sample(l, rng)
+		sample, err := s.view(l, rng)
 		if err != nil {
 			return nil, err
+		}
+		if l.label != "" && rng.Float64() < s.options.Twins {
+			l.replies = false
+			twin, err := s.view(l, rng)
+			if err != nil {
+				return nil, err
+			}
+			twin.onlyLabel()
+			sample.Twin = &twin
 		}
 		samples = append(samples, sample)
 	}
@@ -139,13 +163,29 @@ func (s *stream) load(epoch int) ([]Sample, error) {
 	return samples, nil
 }
 
+// view is a lesson with its question as somebody might type it.
+func (s *stream) view(l lesson, rng *rand.Rand) (Sample, error) {
+	if rng.Float64() < s.options.Noise {
+		l.prompt = slices.Clone(l.prompt) // other views have the same one
+		question := &l.prompt[len(l.prompt)-1]
+		question.Text = noisy(rng, question.Text)
+	}
+	return s.encoder.sample(l, rng)
+}
+
 // pass draws the corpus's examples and the data sets' rows for one epoch, shuffled.
 func (s *stream) pass(rng *rand.Rand) []lesson {
 	var lessons []lesson
-	for _, e := range s.corpusPass(rng) {
+	examples := s.corpusPass(rng)
+	for _, e := range examples {
 		lessons = append(lessons, lessonOf(e))
+		if e.Kind != corpus.Account && rng.Float64() < s.options.LabelOnly { // those come often enough
+			only := lessonOf(e)
+			only.replies = false
+			lessons = append(lessons, only)
+		}
 	}
-	lessons = append(lessons, s.echoes(rng, int(s.options.Echoes*float64(len(lessons))))...)
+	lessons = append(lessons, s.echoes(rng, int(s.options.Echoes*float64(len(examples))))...)
 	for _, set := range s.source.sets {
 		share, ok := s.options.SetShare[set.name]
 		if !ok {
@@ -155,6 +195,11 @@ func (s *stream) pass(rng *rand.Rand) []lesson {
 			for times := share; times > 0 && rng.Float64() < times; times-- {
 				lessons = append(lessons, lessonOfRow(set.name, row))
 			}
+		}
+	}
+	for _, l := range lessons {
+		if l.label != "" && rng.Float64() < s.options.Blind {
+			lessons = append(lessons, lesson{prompt: l.prompt[len(l.prompt)-1:], label: l.label, blind: true})
 		}
 	}
 	rng.Shuffle(len(lessons), func(i, j int) { lessons[i], lessons[j] = lessons[j], lessons[i] })
@@ -233,7 +278,7 @@ func (s source) validation(e *encoder) ([]Sample, error) {
 		}
 	}
 	plain := *e
-	plain.promptWeight, plain.labelWeight, plain.ngramDrop, plain.bagDrop = 0, 1, 0, 0
+	plain.promptWeight, plain.labelWeight, plain.ngramDrop, plain.bagDrop, plain.tokenDrop = 0, 1, 0, 0, 0
 	var samples []Sample
 	for _, l := range lessons {
 		sample, err := plain.sample(l, nil)

@@ -24,7 +24,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestOnlyTheLastReplyCountsInFull(t *testing.T) {
 	c, o := tiny(t)
-	o.PromptWeight = 0.25
+	o.PromptWeight, o.TokenDrop = 0.25, 0
 	tokenizer, err := trainTokenizer(newSource(c, nil), o)
 	require.NoError(t, err)
 	enc, err := newEncoder(tokenizer, o)

@@ -241,6 +241,52 @@ func TestLossOfLabels(t *testing.T) {
 	})
 }
 
+func TestTwinsPayForDisagreeing(t *testing.T) {
+	const vocab, hidden, alpha = 9, 5, 0.7
+	b := oddBatch(t, vocab)
+	labels := span{4, 9}
+	b.Twins = [][2]int{{1, 8}, {2, 11}}
+	for _, twins := range b.Twins {
+		for _, place := range twins {
+			b.Targets[place], b.Weights[place] = 6, 2
+		}
+	}
+	checkOp(t, []tensor.Shape{{b.Size(), hidden}, {vocab, hidden}}, func(in []*gorgonia.Node) *gorgonia.Node {
+		op := newLoss(b, vocab, hidden, []span{labels}, smoothing{})
+		op.consistency = alpha
+		return gorgonia.Must(gorgonia.ApplyOp(op, in...))
+	}, func(in [][]float64) []float64 {
+		var loss, total float64
+		logProb := func(i int, among span) []float64 {
+			var z []float64
+			var sum float64
+			for v := among.from; v < among.to; v++ {
+				z = append(z, dot(in[0][i*hidden:][:hidden], in[1][v*hidden:][:hidden]))
+				sum += math.Exp(z[len(z)-1])
+			}
+			for j := range z {
+				z[j] -= math.Log(sum)
+			}
+			return z
+		}
+		for i, w := range b.Weights {
+			target, among := int(b.Targets[i]), span{0, vocab}
+			if target >= labels.from {
+				among = labels
+			}
+			loss -= float64(w) * logProb(i, among)[target-among.from]
+			total += float64(w)
+		}
+		for _, twins := range b.Twins {
+			p, q := logProb(twins[0], labels), logProb(twins[1], labels)
+			for j := range p {
+				loss += alpha * 2 / 2 * (math.Exp(p[j]) - math.Exp(q[j])) * (p[j] - q[j])
+			}
+		}
+		return []float64{loss / total}
+	})
+}
+
 func TestBagOps(t *testing.T) {
 	b := oddBatch(t, 7)
 	b.Bags = []Bag{{0, []int32{3}}, {4, []int32{1, 3, 5}}, {14, []int32{0, 1}}}
@@ -273,6 +319,12 @@ func TestBagOps(t *testing.T) {
 
 func TestDropout(t *testing.T) {
 	const rows, dim, p = 70, 33, 0.3
+	rate := func(row int) float64 {
+		if row == 3 {
+			return 0
+		}
+		return p
+	}
 	noise := &noiseSource{seed: 5, step: 2}
 	x := make([]float32, rows*dim)
 	for i := range x {
@@ -280,14 +332,16 @@ func TestDropout(t *testing.T) {
 	}
 	drawn := func() []float32 {
 		y := make([]float32, len(x))
-		op := &dropoutOp{newFused("dropout", tensor.Shape{rows, dim}, 2), p, noise, 1}
+		op := &dropoutOp{newFused("dropout", tensor.Shape{rows, dim}, 2), rate, noise, 1}
 		op.apply(y, x)
 		return y
 	}
 	mask := drawn()
 	dropped := 0
-	for _, v := range mask {
-		if v == 0 {
+	for i, v := range mask {
+		if i/dim == 3 {
+			require.Equal(t, float32(1), v)
+		} else if v == 0 {
 			dropped++
 		} else {
 			require.InDelta(t, 1/(1-p), v, 1e-6)
@@ -301,7 +355,7 @@ func TestDropout(t *testing.T) {
 	noise.step = 2
 	checkOp(t, []tensor.Shape{{rows, dim}}, func(in []*gorgonia.Node) *gorgonia.Node {
 		noise.ops = 0
-		return gorgonia.Must(dropout(in[0], p, noise))
+		return gorgonia.Must(dropout(in[0], rate, noise))
 	}, func(in [][]float64) []float64 {
 		y := make([]float64, len(in[0]))
 		for i, v := range in[0] {

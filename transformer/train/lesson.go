@@ -3,6 +3,8 @@ package train
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
+	"unicode"
 
 	"teller/corpus"
 	"teller/transformer"
@@ -14,6 +16,7 @@ type lesson struct {
 	label   string           // the token of the label that comes first; empty: none
 	reply   string
 	replies bool // whether there is a reply; a data set's rows have labels alone
+	blind   bool // the question's n-grams are all that is seen of it
 }
 
 func lessonOf(e corpus.Example) lesson {
@@ -38,17 +41,19 @@ type encoder struct {
 
 	ngrams             *transformer.Ngrams
 	ngramDrop, bagDrop float64
+	pad                int32
+	tokenDrop          float64
 }
 
 func newEncoder(t *transformer.Tokenizer, o Options) (*encoder, error) {
 	e := &encoder{
 		tokenizer: t, window: o.Window, promptWeight: float32(o.PromptWeight), labelWeight: float32(o.LabelWeight),
-		ngrams: o.config(1, 0, 0).Ngrams, ngramDrop: o.NgramDrop, bagDrop: o.BagDrop,
+		ngrams: o.config(1, 0, 0).Ngrams, ngramDrop: o.NgramDrop, bagDrop: o.BagDrop, tokenDrop: o.TokenDrop,
 	}
 	for _, s := range []struct {
 		token string
 		id    *int32
-	}{{transformer.EndToken, &e.end}, {transformer.UserToken, &e.user}, {transformer.AssistantToken, &e.assistant}} {
+	}{{transformer.PadToken, &e.pad}, {transformer.EndToken, &e.end}, {transformer.UserToken, &e.user}, {transformer.AssistantToken, &e.assistant}} {
 		id, ok := t.TokenID(s.token)
 		if !ok {
 			return nil, fmt.Errorf("train: the tokenizer lacks %s", s.token)
@@ -70,6 +75,13 @@ func (e *encoder) sample(l lesson, rng *rand.Rand) (Sample, error) {
 	if err != nil {
 		return Sample{}, err
 	}
+	question := msgs[len(msgs)-1].Text
+	if l.blind {
+		msgs[len(msgs)-1].Text = ""
+		if ids, err = e.tokenizer.EncodeDialogue(msgs); err != nil {
+			return Sample{}, err
+		}
+	}
 	marker := len(ids) - 1
 	if l.label != "" {
 		id, ok := e.tokenizer.TokenID(l.label)
@@ -85,7 +97,7 @@ func (e *encoder) sample(l lesson, rng *rand.Rand) (Sample, error) {
 	if len(ids) > e.window {
 		return Sample{}, fmt.Errorf("train: a dialogue of %d tokens does not fit the window of %d: %.80q", len(ids), e.window, l.prompt[len(l.prompt)-1].Text)
 	}
-	s := Sample{IDs: make([]int32, len(ids)), Weights: make([]float32, len(ids))}
+	s := Sample{IDs: make([]int32, len(ids)), Weights: make([]float32, len(ids)), Marker: marker}
 	weight := float32(0)
 	for i, id := range ids {
 		s.IDs[i] = int32(id)
@@ -96,7 +108,11 @@ func (e *encoder) sample(l lesson, rng *rand.Rand) (Sample, error) {
 			weight = e.promptWeight
 		case int32(id) == e.assistant:
 			weight = 0
-			if bag := e.bag(ids[:i], rng); len(bag) > 0 {
+			text := question
+			if i < marker {
+				text = e.tokenizer.Question(ids[:i])
+			}
+			if bag := e.bag(text, rng); len(bag) > 0 {
 				s.Bags = append(s.Bags, Bag{i, bag})
 			}
 		}
@@ -110,15 +126,38 @@ func (e *encoder) sample(l lesson, rng *rand.Rand) (Sample, error) {
 			s.Weights[i] = e.labelWeight
 		}
 	}
+	if e.tokenDrop > 0 {
+		e.blank(s, rng)
+	}
 	return s, nil
 }
 
-// bag gives the n-grams that enter at the marker after ids, in training only some of them.
-func (e *encoder) bag(ids []int, rng *rand.Rand) []int32 {
+// blank puts <|pad|> in the place of some of the last question's tokens, up to the share tokenDrop, and nobody need predict those. Figures
+// stay: a reply may copy them.
+func (e *encoder) blank(s Sample, rng *rand.Rand) {
+	share := rng.Float64() * e.tokenDrop
+	for i := s.Marker - 2; i > 0 && s.IDs[i] != e.user; i-- {
+		if rng.Float64() < share && !strings.ContainsFunc(e.tokenizer.Decode([]int{int(s.IDs[i])}), unicode.IsDigit) {
+			s.IDs[i], s.Weights[i-1] = e.pad, 0
+		}
+	}
+}
+
+// onlyLabel lets nothing but the label count.
+func (s Sample) onlyLabel() {
+	for i := range s.Weights {
+		if i != s.Marker {
+			s.Weights[i] = 0
+		}
+	}
+}
+
+// bag gives the n-grams of a question that enter at the marker after it, in training only some of them.
+func (e *encoder) bag(question string, rng *rand.Rand) []int32 {
 	if e.ngrams == nil {
 		return nil
 	}
-	features := e.ngrams.Features(e.tokenizer.Question(ids))
+	features := e.ngrams.Features(question)
 	if e.bagDrop > 0 && rng.Float64() < e.bagDrop {
 		return nil
 	}

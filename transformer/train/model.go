@@ -106,9 +106,12 @@ type graph struct {
 type graphOptions struct {
 	labels    []span
 	smoothing smoothing
+	twins     float64 // weight of twins' disagreement
 	dropout   float64
-	seed      uint64 // of dropout
-	gradients bool
+	// labelDropout is that of the n-grams' vectors and of the states that a label is told from: what knows the label best overfits most.
+	labelDropout float64
+	seed         uint64 // of dropout
+	gradients    bool
 }
 
 // newGraph builds the decoder on batch's storage and on the parameters in flat, neither of which it copies: whoever
@@ -132,31 +135,42 @@ func newGraph(c transformer.Config, params []parameter, flat []float32, batch *B
 	work := make([]float32, attentionWork(batch, h))
 
 	x := gorgonia.Must(gorgonia.ApplyOp(newEmbed(batch, c.VocabSize, c.HiddenSize), nodes["embed"])) // (tokens, hidden)
+	g = &graph{loss: newLoss(batch, c.VocabSize, c.HiddenSize, o.labels, o.smoothing), tokens: batch.Size()}
+	g.loss.consistency = o.twins
+	drop := func(x *gorgonia.Node, p func(int) float64) *gorgonia.Node { return x }
+	if o.dropout > 0 || o.labelDropout > 0 {
+		g.noise = &noiseSource{seed: o.seed}
+		drop = func(x *gorgonia.Node, p func(int) float64) *gorgonia.Node {
+			return gorgonia.Must(dropout(x, p, g.noise))
+		}
+	}
+	always := func(int) float64 { return o.dropout }
+	x = drop(x, always)
 	if c.Ngrams != nil {
 		y := gorgonia.Must(gorgonia.ApplyOp(newBag(batch, c.Ngrams.Rows, c.Ngrams.Dim), nodes["ngrams"])) // (bags, dim)
 		y = gorgonia.Must(linear(y, nodes["ngrams_proj"], nil))                                           // (bags, hidden)
+		y = drop(y, func(int) float64 { return o.labelDropout })
 		x = gorgonia.Must(gorgonia.ApplyOp(newPlace(batch, c.HiddenSize), x, y))
 	}
-	g = &graph{loss: newLoss(batch, c.VocabSize, c.HiddenSize, o.labels, o.smoothing), tokens: batch.Size()}
-	drop := func(x *gorgonia.Node) *gorgonia.Node { return x }
-	if o.dropout > 0 {
-		g.noise = &noiseSource{seed: o.seed}
-		drop = func(x *gorgonia.Node) *gorgonia.Node { return gorgonia.Must(dropout(x, o.dropout, g.noise)) }
-	}
-	x = drop(x)
 	for i := range c.NumHiddenLayers {
 		layer := fmt.Sprintf("layers.%d.", i)
 		y := gorgonia.Must(norm(x, nodes[layer+"attention_norm"], c.RMSNormEps))
 		y = gorgonia.Must(linear(y, nodes[layer+"qkv"], nil)) // (tokens, packed)
 		y = gorgonia.Must(gorgonia.ApplyOp(newAttention(batch, h, angles, work), y))
-		x = gorgonia.Must(linear(drop(y), nodes[layer+"o"], x))
+		x = gorgonia.Must(linear(drop(y, always), nodes[layer+"o"], x))
 		y = gorgonia.Must(norm(x, nodes[layer+"mlp_norm"], c.RMSNormEps))
 		y = gorgonia.Must(linear(y, nodes[layer+"gate_up"], nil)) // (tokens, 2·intermediate)
 		y = gorgonia.Must(swiglu(y))
-		x = gorgonia.Must(linear(drop(y), nodes[layer+"down"], x))
+		x = gorgonia.Must(linear(drop(y, always), nodes[layer+"down"], x))
 	}
 	x = gorgonia.Must(norm(x, nodes["norm"], c.RMSNormEps))
-	g.cost = gorgonia.Must(gorgonia.ApplyOp(g.loss, drop(x), nodes["embed"]))
+	x = drop(x, func(row int) float64 {
+		if _, label := g.loss.among(int(batch.Targets[row])); label && row < batch.used {
+			return o.labelDropout
+		}
+		return o.dropout
+	})
+	g.cost = gorgonia.Must(gorgonia.ApplyOp(g.loss, x, nodes["embed"]))
 	if o.gradients {
 		if g.grads, err = gorgonia.Grad(g.cost, list...); err != nil {
 			return nil, fmt.Errorf("train: differentiate the graph: %w", err)

@@ -2,6 +2,7 @@ package train
 
 import (
 	"fmt"
+	"math"
 
 	"gorgonia.org/gorgonia"
 )
@@ -12,15 +13,16 @@ type noiseSource struct {
 	ops        uint64 // dropouts made so far
 }
 
-// dropoutOp is y = x∘m / (1−p), where each element of m is 0 with probability p (Srivastava et al. 2014). x and y are (rows, dim).
+// dropoutOp is y = x∘m / (1−p), where each element of m is 0 with probability p (Srivastava et al. 2014), which may differ by row. x and y
+// are (rows, dim).
 type dropoutOp struct {
 	fused
-	p     float64
+	p     func(row int) float64
 	noise *noiseSource
 	id    uint64
 }
 
-func dropout(x *gorgonia.Node, p float64, noise *noiseSource) (*gorgonia.Node, error) {
+func dropout(x *gorgonia.Node, p func(row int) float64, noise *noiseSource) (*gorgonia.Node, error) {
 	noise.ops++
 	op := &dropoutOp{newFused(fmt.Sprintf("dropout%d", noise.ops), x.Shape().Clone(), 2), p, noise, noise.ops}
 	return gorgonia.ApplyOp(op, x)
@@ -34,9 +36,10 @@ func (op *dropoutOp) Do(in ...gorgonia.Value) (gorgonia.Value, error) {
 
 func (op *dropoutOp) apply(y, x []float32) {
 	rows, dim := op.shape[0], op.shape[1]
-	limit, scale := uint64(op.p*(1<<16)), float32(1/(1-op.p))
 	parallelRows(rows, func(from, to int) {
 		for i := from; i < to; i++ {
+			p := op.p(i)
+			limit, scale := int64(p*(1<<16)), float32(1/(1-p))
 			state := mixed(mixed(mixed(op.noise.seed)+op.noise.step)+op.id<<32) + uint64(i)
 			xi, yi := x[i*dim:][:dim], y[i*dim:][:dim]
 			var bits uint64
@@ -45,10 +48,8 @@ func (op *dropoutOp) apply(y, x []float32) {
 					state += 0x9e3779b97f4a7c15
 					bits = mixed(state)
 				}
-				if bits&0xffff < limit {
-					v = 0
-				}
-				yi[j] = v * scale
+				kept := ^uint32((int64(bits&0xffff) - limit) >> 63) // all ones or none: a branch here is taken wrong too often
+				yi[j] = math.Float32frombits(math.Float32bits(v*scale) & kept)
 				bits >>= 16
 			}
 		}

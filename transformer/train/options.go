@@ -34,6 +34,10 @@ type Options struct {
 
 	LabelWeight    float64            // weight of predicting the label before the reply, beside 1 for a token of the reply
 	LabelSmoothing float64            // label smoothing among a namespace's labels, 0 to less than 1
+	LabelOnly      float64            // the corpus's questions that come a second time with their label and no reply, as a share of them
+	LabelDropout   float64            // dropout of the n-grams' vectors and of the states that a label is told from, 0 to less than 1
+	Twins          float64            // share of questions with a label that come as twins, noisy and dropped in two ways, 0 to 1
+	Consistency    float64            // weight of the twins' disagreement on the label, beside 1 for the loss of one
 	SetShare       map[string]float64 // how often a pass has each training row of a data set, by name; 1 where it has none
 
 	NgramRows    int     // rows of the table of hashed n-grams; 0 is none
@@ -42,7 +46,9 @@ type Options struct {
 	NgramCharMin int     // shortest n-gram of letters
 	NgramCharMax int     // longest
 	NgramDrop    float64 // share of n-grams left out of a bag in training, 0 to less than 1
+	TokenDrop    float64 // up to this share of a question's tokens are blanked in training, 0 to 1
 	BagDrop      float64 // share of questions without a bag in training, 0 to 1
+	Blind        float64 // labels to be told from the n-grams alone, on top, as a share of the others
 
 	PromptWeight float64 // weight of predicting the user's tokens, beside 1 for the reply's
 	Noise        float64 // share of questions that get typing mistakes and the like, 0 to 1
@@ -58,13 +64,14 @@ type Options struct {
 // Default is what the shipped weights were trained with, apart from Out.
 func Default() Options {
 	return Options{
-		Seed: 1, Duration: 12 * time.Minute,
-		Vocab: 2048, Hidden: 192, Intermediate: 448, Layers: 4, Heads: 4, KVHeads: 4, Window: 512,
-		BatchTokens: 1024, Rate: 1.5e-3, WarmUp: 100, WeightDecay: 0.1, Clip: 1, EMADecay: 0.99,
-		Dropout: 0.1, Smoothing: 0.05, LabelWeight: 8, LabelSmoothing: 0.1,
-		NgramRows: 1 << 15, NgramDim: 96, NgramWords: 2, NgramCharMin: 3, NgramCharMax: 5, NgramDrop: 0.3, BagDrop: 0.1,
-		PromptWeight: 0.2, Noise: 0.6, AccountShare: 0.3, EchoesFirst: 5000, Echoes: 0.1, Unsettled: 0.1,
-		ValidateEvery: 200, CheckpointEvery: 200,
+		Seed: 1, Duration: 40 * time.Minute,
+		Vocab: 2048, Hidden: 224, Intermediate: 576, Layers: 4, Heads: 4, KVHeads: 4, Window: 512,
+		BatchTokens: 4096, Rate: 2e-3, WarmUp: 100, WeightDecay: 0.1, Clip: 1, EMADecay: 0.99,
+		Dropout: 0.1, Smoothing: 0.05, PromptWeight: 0.2,
+		LabelWeight: 8, LabelOnly: 1, SetShare: map[string]float64{"banking77": 2, "clinc150": 2}, LabelSmoothing: 0.1, LabelDropout: 0.4,
+		NgramRows: 1 << 15, NgramDim: 128, NgramWords: 2, NgramCharMin: 2, NgramCharMax: 5, NgramDrop: 0.7, BagDrop: 0.1, TokenDrop: 0.3,
+		Noise: 0.6, AccountShare: 0.3, EchoesFirst: 15000, Echoes: 0.1, Unsettled: 0.1,
+		ValidateEvery: 500, CheckpointEvery: 250,
 	}
 }
 
@@ -106,6 +113,12 @@ func (o Options) validate() error {
 		{"EMADecay", o.EMADecay, o.EMADecay >= 0 && o.EMADecay < 1, "0 to less than 1"},
 		{"Smoothing", o.Smoothing, o.Smoothing >= 0 && o.Smoothing < 1, "0 to less than 1"},
 		{"Dropout", o.Dropout, o.Dropout >= 0 && o.Dropout < 1, "0 to less than 1"},
+		{"LabelOnly", o.LabelOnly, o.LabelOnly >= 0, "at least 0"},
+		{"LabelDropout", o.LabelDropout, o.LabelDropout >= 0 && o.LabelDropout < 1, "0 to less than 1"},
+		{"Twins", o.Twins, o.Twins >= 0 && o.Twins <= 1, "0 to 1"},
+		{"Consistency", o.Consistency, o.Consistency >= 0, "at least 0"},
+		{"Blind", o.Blind, o.Blind >= 0 && o.Blind <= 1, "0 to 1"},
+		{"TokenDrop", o.TokenDrop, o.TokenDrop >= 0 && o.TokenDrop <= 1, "0 to 1"},
 		{"LabelWeight", o.LabelWeight, o.LabelWeight >= 0, "at least 0"},
 		{"LabelSmoothing", o.LabelSmoothing, o.LabelSmoothing >= 0 && o.LabelSmoothing < 1, "0 to less than 1"},
 		{"NgramRows", o.NgramRows, o.NgramRows >= 0, "at least 0"},

@@ -141,9 +141,6 @@ var clincIntents = []string{
 	"rewards_balance", "routing", "spending_history", "transactions", "transfer",
 }
 
-// OutOfScope is CLINC150's label of questions that are about none of its intents.
-const OutOfScope = "oos"
-
 // readCLINC150 reads the JSON object of splits, each a list of [text, intent] pairs. Intents of other domains are left out.
 func readCLINC150(data []byte) ([]train.Row, error) {
 	var splits map[string][][2]string
@@ -154,7 +151,7 @@ func readCLINC150(data []byte) ([]train.Row, error) {
 	for _, split := range []string{"train", "val", "oos_train", "oos_val"} {
 		for i, pair := range splits[split] {
 			text, intent := strings.TrimSpace(pair[0]), pair[1]
-			if intent != OutOfScope && !slices.Contains(clincIntents, intent) {
+			if intent != train.OutOfScopeLabel && !slices.Contains(clincIntents, intent) {
 				continue
 			}
 			if text == "" {
