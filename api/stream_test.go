@@ -206,10 +206,14 @@ func readEvent(t testing.TB, from *bufio.Reader) event {
 	for {
 		line, err := from.ReadString('\n')
 		require.NoError(t, err)
-		if line == "\n" {
-			return eventsOf(t, block.String())[0]
-		}
 		block.WriteString(line)
+		if line != "\n" {
+			continue
+		}
+		if all := eventsOf(t, block.String()); len(all) > 0 { // else it was a comment
+			return all[0]
+		}
+		block.Reset()
 	}
 }
 
