@@ -15,10 +15,9 @@ type Batch struct {
 	Targets []int32   // (size) the id to predict after each token
 	Weights []float32 // (size) how much each prediction counts; 0 is not at all
 	Docs    []Doc
-	Bags    []Bag    // of the documents' markers; Place counts from the start of the batch
-	Twins   [][2]int // places of the labels of documents that are two views of one question
-	MaxLen  int      // no document is longer than this, in tokens
-	used    int      // tokens in documents
+	Bags    []Bag // of the documents' markers; Place counts from the start of the batch
+	MaxLen  int   // no document is longer than this, in tokens
+	used    int   // tokens in documents
 }
 
 // Bag is the n-grams that enter at one token.
@@ -50,7 +49,6 @@ func (b *Batch) Reset() {
 	clear(b.Targets)
 	clear(b.Weights)
 	b.Docs, b.Bags, b.used = b.Docs[:0], b.Bags[:0], 0
-	b.Twins = b.Twins[:0]
 }
 
 // Sample is one dialogue ready for training. Weights[i] says how much predicting IDs[i+1] from what stands before
@@ -59,31 +57,11 @@ type Sample struct {
 	IDs     []int32
 	Weights []float32
 	Bags    []Bag
-	Marker  int     // where the label is predicted, of a sample that has one
-	Twin    *Sample // another view of the same question, which goes into the same batch; nil is none
+	Marker  int // where the label is predicted, of a sample that has one
 }
 
-// Add appends a sample as a document, and its twin as another. It reports false, and changes nothing, when there is no room left.
+// Add appends a sample as a document. It reports false, and changes nothing, when there is no room left.
 func (b *Batch) Add(s Sample) (bool, error) {
-	if s.Twin == nil {
-		return b.add(s)
-	}
-	if need := len(s.IDs) + len(s.Twin.IDs) - 2; b.used > 0 && (b.used+need > b.Size() || len(b.Bags)+len(s.Bags)+len(s.Twin.Bags) > bagRoom(b.Size())) {
-		return false, nil
-	}
-	first := b.used
-	if ok, err := b.add(s); !ok {
-		return false, err
-	}
-	second := b.used
-	ok, err := b.add(*s.Twin)
-	if ok { // alone in a batch that is too small for both, a sample goes without its twin
-		b.Twins = append(b.Twins, [2]int{first + s.Marker, second + s.Twin.Marker})
-	}
-	return true, err
-}
-
-func (b *Batch) add(s Sample) (bool, error) {
 	n := len(s.IDs) - 1
 	if n < 1 || n > b.MaxLen {
 		return false, fmt.Errorf("train: a document of %d tokens; a batch takes 1 to %d", n, b.MaxLen)

@@ -142,18 +142,13 @@ func (s *stream) load(epoch int) ([]Sample, error) {
 	}
 	samples := make([]Sample, 0, len(lessons))
 	for _, l := range lessons {
-		sample, err := s.view(l, rng)
+		if rng.Float64() < s.options.Noise {
+			question := &l.prompt[len(l.prompt)-1]
+			question.Text = noisy(rng, question.Text)
+		}
+		sample, err := s.encoder.sample(l, rng)
 		if err != nil {
 			return nil, err
-		}
-		if l.label != "" && rng.Float64() < s.options.Twins {
-			l.replies = false
-			twin, err := s.view(l, rng)
-			if err != nil {
-				return nil, err
-			}
-			twin.onlyLabel()
-			sample.Twin = &twin
 		}
 		samples = append(samples, sample)
 	}
@@ -161,16 +156,6 @@ func (s *stream) load(epoch int) ([]Sample, error) {
 		return nil, fmt.Errorf("train: there is nothing to train on")
 	}
 	return samples, nil
-}
-
-// view is a lesson with its question as somebody might type it.
-func (s *stream) view(l lesson, rng *rand.Rand) (Sample, error) {
-	if rng.Float64() < s.options.Noise {
-		l.prompt = slices.Clone(l.prompt) // other views have the same one
-		question := &l.prompt[len(l.prompt)-1]
-		question.Text = noisy(rng, question.Text)
-	}
-	return s.encoder.sample(l, rng)
 }
 
 // pass draws the corpus's examples and the data sets' rows for one epoch, shuffled.
@@ -181,7 +166,7 @@ func (s *stream) pass(rng *rand.Rand) []lesson {
 		lessons = append(lessons, lessonOf(e))
 		if e.Kind != corpus.Account && rng.Float64() < s.options.LabelOnly { // those come often enough
 			only := lessonOf(e)
-			only.replies = false
+			only.prompt, only.replies = slices.Clone(only.prompt), false // each is mistyped in its own way
 			lessons = append(lessons, only)
 		}
 	}
@@ -195,11 +180,6 @@ func (s *stream) pass(rng *rand.Rand) []lesson {
 			for times := share; times > 0 && rng.Float64() < times; times-- {
 				lessons = append(lessons, lessonOfRow(set.name, row))
 			}
-		}
-	}
-	for _, l := range lessons {
-		if l.label != "" && rng.Float64() < s.options.Blind {
-			lessons = append(lessons, lesson{prompt: l.prompt[len(l.prompt)-1:], label: l.label, blind: true})
 		}
 	}
 	rng.Shuffle(len(lessons), func(i, j int) { lessons[i], lessons[j] = lessons[j], lessons[i] })

@@ -241,52 +241,6 @@ func TestLossOfLabels(t *testing.T) {
 	})
 }
 
-func TestTwinsPayForDisagreeing(t *testing.T) {
-	const vocab, hidden, alpha = 9, 5, 0.7
-	b := oddBatch(t, vocab)
-	labels := span{4, 9}
-	b.Twins = [][2]int{{1, 8}, {2, 11}}
-	for _, twins := range b.Twins {
-		for _, place := range twins {
-			b.Targets[place], b.Weights[place] = 6, 2
-		}
-	}
-	checkOp(t, []tensor.Shape{{b.Size(), hidden}, {vocab, hidden}}, func(in []*gorgonia.Node) *gorgonia.Node {
-		op := newLoss(b, vocab, hidden, []span{labels}, smoothing{})
-		op.consistency = alpha
-		return gorgonia.Must(gorgonia.ApplyOp(op, in...))
-	}, func(in [][]float64) []float64 {
-		var loss, total float64
-		logProb := func(i int, among span) []float64 {
-			var z []float64
-			var sum float64
-			for v := among.from; v < among.to; v++ {
-				z = append(z, dot(in[0][i*hidden:][:hidden], in[1][v*hidden:][:hidden]))
-				sum += math.Exp(z[len(z)-1])
-			}
-			for j := range z {
-				z[j] -= math.Log(sum)
-			}
-			return z
-		}
-		for i, w := range b.Weights {
-			target, among := int(b.Targets[i]), span{0, vocab}
-			if target >= labels.from {
-				among = labels
-			}
-			loss -= float64(w) * logProb(i, among)[target-among.from]
-			total += float64(w)
-		}
-		for _, twins := range b.Twins {
-			p, q := logProb(twins[0], labels), logProb(twins[1], labels)
-			for j := range p {
-				loss += alpha * 2 / 2 * (math.Exp(p[j]) - math.Exp(q[j])) * (p[j] - q[j])
-			}
-		}
-		return []float64{loss / total}
-	})
-}
-
 func TestBagOps(t *testing.T) {
 	b := oddBatch(t, 7)
 	b.Bags = []Bag{{0, []int32{3}}, {4, []int32{1, 3, 5}}, {14, []int32{0, 1}}}

@@ -16,7 +16,6 @@ type lesson struct {
 	label   string           // the token of the label that comes first; empty: none
 	reply   string
 	replies bool // whether there is a reply; a data set's rows have labels alone
-	blind   bool // the question's n-grams are all that is seen of it
 }
 
 func lessonOf(e corpus.Example) lesson {
@@ -75,13 +74,6 @@ func (e *encoder) sample(l lesson, rng *rand.Rand) (Sample, error) {
 	if err != nil {
 		return Sample{}, err
 	}
-	question := msgs[len(msgs)-1].Text
-	if l.blind {
-		msgs[len(msgs)-1].Text = ""
-		if ids, err = e.tokenizer.EncodeDialogue(msgs); err != nil {
-			return Sample{}, err
-		}
-	}
 	marker := len(ids) - 1
 	if l.label != "" {
 		id, ok := e.tokenizer.TokenID(l.label)
@@ -108,11 +100,7 @@ func (e *encoder) sample(l lesson, rng *rand.Rand) (Sample, error) {
 			weight = e.promptWeight
 		case int32(id) == e.assistant:
 			weight = 0
-			text := question
-			if i < marker {
-				text = e.tokenizer.Question(ids[:i])
-			}
-			if bag := e.bag(text, rng); len(bag) > 0 {
+			if bag := e.bag(e.tokenizer.Question(ids[:i]), rng); len(bag) > 0 {
 				s.Bags = append(s.Bags, Bag{i, bag})
 			}
 		}
@@ -139,15 +127,6 @@ func (e *encoder) blank(s Sample, rng *rand.Rand) {
 	for i := s.Marker - 2; i > 0 && s.IDs[i] != e.user; i-- {
 		if rng.Float64() < share && !strings.ContainsFunc(e.tokenizer.Decode([]int{int(s.IDs[i])}), unicode.IsDigit) {
 			s.IDs[i], s.Weights[i-1] = e.pad, 0
-		}
-	}
-}
-
-// onlyLabel lets nothing but the label count.
-func (s Sample) onlyLabel() {
-	for i := range s.Weights {
-		if i != s.Marker {
-			s.Weights[i] = 0
 		}
 	}
 }

@@ -106,7 +106,6 @@ type graph struct {
 type graphOptions struct {
 	labels    []span
 	smoothing smoothing
-	twins     float64 // weight of twins' disagreement
 	dropout   float64
 	// labelDropout is that of the n-grams' vectors and of the states that a label is told from: what knows the label best overfits most.
 	labelDropout float64
@@ -136,7 +135,6 @@ func newGraph(c transformer.Config, params []parameter, flat []float32, batch *B
 
 	x := gorgonia.Must(gorgonia.ApplyOp(newEmbed(batch, c.VocabSize, c.HiddenSize), nodes["embed"])) // (tokens, hidden)
 	g = &graph{loss: newLoss(batch, c.VocabSize, c.HiddenSize, o.labels, o.smoothing), tokens: batch.Size()}
-	g.loss.consistency = o.twins
 	drop := func(x *gorgonia.Node, p func(int) float64) *gorgonia.Node { return x }
 	if o.dropout > 0 || o.labelDropout > 0 {
 		g.noise = &noiseSource{seed: o.seed}

@@ -11,8 +11,7 @@ import (
 
 // lossOp is the tied output head and its loss in one: z = h·Eᵀ and the weighted mean, over the batch's targets, of
 // cross-entropy with label smoothing ε: (1−ε)·(−log p_target) + ε·mean over the vocabulary of (−log p).
-// Where the target is a label, only the labels of its namespace are in the softmax, with a smoothing of their own; there twins, two
-// views of one question, pay for disagreeing, too.
+// Where the target is a label, only the labels of its namespace are in the softmax, with a smoothing of their own.
 // h is (tokens, hidden), E is (vocab, hidden); the result is a scalar in nats. Logits are computed only for tokens whose weight is not 0.
 type lossOp struct {
 	fused
@@ -21,9 +20,6 @@ type lossOp struct {
 	smoothing     smoothing
 	labels        []span // by namespace
 
-	consistency float64 // weight of twins' disagreement, beside their losses'
-
-	pairs           []pair
 	rows            []int        // tokens with a weight
 	active          []float32    // their rows of h, (rows, hidden)
 	dz              []float32    // (rows, vocab): logits, then the loss's gradient by them
@@ -67,7 +63,6 @@ func (op *lossOp) Do(in ...gorgonia.Value) (gorgonia.Value, error) {
 	}
 	n := len(op.rows)
 	gemm(false, true, n, op.vocab, op.hidden, 1, op.active, op.hidden, e, op.hidden, 0, op.dz, op.vocab)
-	op.pairUp(total)
 	parallel(n, func(r int) {
 		i := op.rows[r]
 		w := float64(b.Weights[i]) / total
@@ -89,15 +84,6 @@ func (op *lossOp) Do(in ...gorgonia.Value) (gorgonia.Value, error) {
 		loss += op.losses[2*r]
 		op.plain += op.losses[2*r+1]
 	}
-	for _, p := range op.pairs {
-		loss += p.loss
-		for k, s := range p.rows {
-			z := op.dz[s*op.vocab+p.labels.from:]
-			for j, v := range p.grads[k] {
-				z[j] += v
-			}
-		}
-	}
 	out := gorgonia.F32(loss)
 	return &out, nil
 }
@@ -110,72 +96,6 @@ func (op *lossOp) among(target int) (span, bool) {
 		}
 	}
 	return span{}, false
-}
-
-// pair is two rows that should agree on a label.
-type pair struct {
-	rows   [2]int
-	labels span
-	loss   float64
-	grads  [2][]float32 // of the loss by the two rows' logits of labels
-}
-
-// pairUp computes the disagreement of the batch's twins and its gradients, while dz still holds logits.
-func (op *lossOp) pairUp(total float64) {
-	op.pairs = op.pairs[:0]
-	if op.consistency == 0 {
-		return
-	}
-	for _, twins := range op.batch.Twins {
-		var p pair
-		var ok [2]bool
-		for k, place := range twins {
-			p.rows[k], ok[k] = slices.BinarySearch(op.rows, place)
-		}
-		s, is := op.among(int(op.batch.Targets[twins[0]]))
-		if ok[0] && ok[1] && is {
-			p.labels = s
-			op.pairs = append(op.pairs, p)
-		}
-	}
-	parallel(len(op.pairs), func(k int) {
-		p := &op.pairs[k]
-		w := op.consistency * float64(op.batch.Weights[op.rows[p.rows[0]]]) / total
-		z := func(i int) []float32 { return op.dz[p.rows[i]*op.vocab:][p.labels.from:p.labels.to] }
-		p.loss, p.grads[0], p.grads[1] = disagreement(z(0), z(1), w)
-	})
-}
-
-// disagreement is w times the mean of KL(p‖q) and KL(q‖p) for p, q the softmax of two rows of logits, and its gradients by them: the term
-// of R-Drop (Liang et al. 2021).
-func disagreement(a, b []float32, w float64) (loss float64, da, db []float32) {
-	p, q := logProbabilities(a), logProbabilities(b)
-	var pq, qp float64
-	for j := range p {
-		pq += math.Exp(p[j]) * (p[j] - q[j])
-		qp += math.Exp(q[j]) * (q[j] - p[j])
-	}
-	da, db = make([]float32, len(a)), make([]float32, len(b))
-	for j := range p {
-		x, y, d := math.Exp(p[j]), math.Exp(q[j]), p[j]-q[j]
-		da[j] = float32(0.5 * w * (x*(d-pq) + x - y))
-		db[j] = float32(0.5 * w * (y*(-d-qp) + y - x))
-	}
-	return 0.5 * w * (pq + qp), da, db
-}
-
-func logProbabilities(z []float32) []float64 {
-	top := float64(slices.Max(z))
-	var sum float64
-	for _, v := range z {
-		sum += math.Exp(float64(v) - top)
-	}
-	norm := top + math.Log(sum)
-	out := make([]float64, len(z))
-	for j, v := range z {
-		out[j] = float64(v) - norm
-	}
-	return out
 }
 
 // crossEntropy turns logits into the gradient by them and gives the loss, weighted by w, with smoothing eps and without.

@@ -36,8 +36,6 @@ type Options struct {
 	LabelSmoothing float64            // label smoothing among a namespace's labels, 0 to less than 1
 	LabelOnly      float64            // the corpus's questions that come a second time with their label and no reply, as a share of them
 	LabelDropout   float64            // dropout of the n-grams' vectors and of the states that a label is told from, 0 to less than 1
-	Twins          float64            // share of questions with a label that come as twins, noisy and dropped in two ways, 0 to 1
-	Consistency    float64            // weight of the twins' disagreement on the label, beside 1 for the loss of one
 	SetShare       map[string]float64 // how often a pass has each training row of a data set, by name; 1 where it has none
 
 	NgramRows    int     // rows of the table of hashed n-grams; 0 is none
@@ -48,7 +46,6 @@ type Options struct {
 	NgramDrop    float64 // share of n-grams left out of a bag in training, 0 to less than 1
 	TokenDrop    float64 // up to this share of a question's tokens are blanked in training, 0 to 1
 	BagDrop      float64 // share of questions without a bag in training, 0 to 1
-	Blind        float64 // labels to be told from the n-grams alone, on top, as a share of the others
 
 	PromptWeight float64 // weight of predicting the user's tokens, beside 1 for the reply's
 	Noise        float64 // share of questions that get typing mistakes and the like, 0 to 1
@@ -115,9 +112,6 @@ func (o Options) validate() error {
 		{"Dropout", o.Dropout, o.Dropout >= 0 && o.Dropout < 1, "0 to less than 1"},
 		{"LabelOnly", o.LabelOnly, o.LabelOnly >= 0, "at least 0"},
 		{"LabelDropout", o.LabelDropout, o.LabelDropout >= 0 && o.LabelDropout < 1, "0 to less than 1"},
-		{"Twins", o.Twins, o.Twins >= 0 && o.Twins <= 1, "0 to 1"},
-		{"Consistency", o.Consistency, o.Consistency >= 0, "at least 0"},
-		{"Blind", o.Blind, o.Blind >= 0 && o.Blind <= 1, "0 to 1"},
 		{"TokenDrop", o.TokenDrop, o.TokenDrop >= 0 && o.TokenDrop <= 1, "0 to 1"},
 		{"LabelWeight", o.LabelWeight, o.LabelWeight >= 0, "at least 0"},
 		{"LabelSmoothing", o.LabelSmoothing, o.LabelSmoothing >= 0 && o.LabelSmoothing < 1, "0 to less than 1"},

@@ -134,7 +134,7 @@ func newRun(c *corpus.Corpus, sets []Dataset, o Options) (*run, error) {
 	}
 	if r.training, err = newGraph(r.config, r.params, r.at.Weights, r.batch, graphOptions{
 		labels: labels, smoothing: smoothing{float32(o.Smoothing), float32(o.LabelSmoothing)},
-		twins: o.Consistency, dropout: o.Dropout, labelDropout: o.LabelDropout, seed: mixed(o.Seed + streamDropout), gradients: true,
+		dropout: o.Dropout, labelDropout: o.LabelDropout, seed: mixed(o.Seed + streamDropout), gradients: true,
 	}); err != nil {
 		return nil, err
 	}
