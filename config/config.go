@@ -51,10 +51,12 @@ type Config struct {
 	VLLMBaseURL   string `env:"VLLM_BASE_URL"`
 	VLLMModel     string `env:"VLLM_MODEL" envDefault:"banking"`
 	VLLMAPIKey    string `env:"VLLM_API_KEY"`
+	VLLMContext   int    `env:"VLLM_CONTEXT_TOKENS"` // the window; 0: not known
 	GoogleAPIKey  string `env:"GOOGLE_API_KEY"`
 	GeminiAPIKey  string `env:"GEMINI_API_KEY"` // another name of GOOGLE_API_KEY
 	GeminiModel   string `env:"GEMINI_MODEL" envDefault:"gemini-2.5-flash"`
 	GeminiBaseURL string `env:"GEMINI_BASE_URL"`
+	GeminiContext int    `env:"GEMINI_CONTEXT_TOKENS"`         // the window; 0: not known
 	GeminiSDK     string `env:"GEMINI_SDK" envDefault:"genai"` // genai, generative-ai-go
 	CustomPath    string `env:"CUSTOM_MODEL_PATH"`             // empty: the embedded weights
 

@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"net/url"
 	"reflect"
+	"strconv"
 	"strings"
+
+	"teller/llm"
 )
 
 // Kind is a way to reach a model.
@@ -33,6 +36,8 @@ type Model struct {
 	APIKey  string // VLLM (may be empty), Gemini (empty: not configured)
 	Model   string // VLLM, Gemini: the provider's model id
 	SDK     string // Gemini: SDKGenAI or SDKGenerativeAIGo
+	// ContextTokens is the model's window (VLLM, Gemini); 0: not known. A transformer knows its own.
+	ContextTokens int
 
 	Path string // Transformer: a folder with config.json, model.safetensors, tokenizer.json; empty: the embedded weights
 }
@@ -54,6 +59,8 @@ func parseModels(c Config, environ map[string]string) ([]Model, error) {
 		switch {
 		case !modelName.MatchString(name):
 			problems = append(problems, fmt.Errorf("TELLER_MODELS: %q is not name:kind with a name of a-z, 0-9, '_', '.', '-'", entry))
+		case name == llm.Auto:
+			problems = append(problems, fmt.Errorf("TELLER_MODELS: %q is how callers name the route, and no model's name", name))
 		case seen[name]:
 			problems = append(problems, fmt.Errorf("TELLER_MODELS: there is a model %q already", name))
 		case !oneOf(kind, string(Transformer), string(VLLM), string(Gemini)):
@@ -85,16 +92,37 @@ func (c Config) model(name string, kind Kind, environ map[string]string) Model {
 		m.BaseURL = setting("VLLM_BASE_URL", c.VLLMBaseURL)
 		m.Model = setting("VLLM_MODEL", c.VLLMModel)
 		m.APIKey = setting("VLLM_API_KEY", c.VLLMAPIKey)
+		m.ContextTokens = window(setting("VLLM_CONTEXT_TOKENS", strconv.Itoa(c.VLLMContext)))
 	case Gemini:
 		m.BaseURL = setting("GEMINI_BASE_URL", c.GeminiBaseURL)
 		m.Model = setting("GEMINI_MODEL", c.GeminiModel)
 		m.APIKey = setting("GOOGLE_API_KEY", c.GoogleAPIKey)
 		m.SDK = setting("GEMINI_SDK", c.GeminiSDK)
+		m.ContextTokens = window(setting("GEMINI_CONTEXT_TOKENS", strconv.Itoa(c.GeminiContext)))
 	}
 	return m
 }
 
+// The windows that make sense: a smaller one has no room for a question and its reply.
+const (
+	minContextTokens = 256
+	maxContextTokens = 100_000_000
+)
+
+// window reads a model's window; -1, which check refuses, for what is no number.
+func window(text string) int {
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		return -1
+	}
+	return n
+}
+
 func (m Model) check() (problems []error) {
+	if m.ContextTokens != 0 && (m.ContextTokens < minContextTokens || m.ContextTokens > maxContextTokens) {
+		problems = append(problems, fmt.Errorf("%s_CONTEXT_TOKENS: the window of model %q is not a number of tokens from %d to %d",
+			strings.ToUpper(string(m.Kind)), m.Name, minContextTokens, maxContextTokens))
+	}
 	if m.BaseURL != "" {
 		u, err := url.Parse(m.BaseURL)
 		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {

@@ -30,6 +30,8 @@ type Model struct {
 	sdk  sdk
 	id   string // the model id that is asked for
 
+	window int // in tokens; 0: not known
+
 	rerouting rerouting
 	// unusable is why the configuration reaches no model; nil when it does.
 	unusable *llm.Error
@@ -57,7 +59,7 @@ func newModel(cfg config.Model, newClient func(http.Header) *http.Client) *Model
 	// The key goes into a header on both paths. generative-ai-go left to itself puts it into the query
 	// string, where proxies log it.
 	header := http.Header{"X-Goog-Api-Key": {cfg.APIKey}}
-	m := &Model{http: newClient(header)}
+	m := &Model{http: newClient(header), window: cfg.ContextTokens}
 	base, unusable := check(cfg)
 	if unusable != nil {
 		m.unusable = unusable
@@ -128,6 +130,7 @@ func (m *Model) Complete(ctx context.Context, req llm.Request, emit func(llm.Del
 	if err := m.unsupported(req); err != nil {
 		return llm.Completion{}, err
 	}
+	req, omitted := upstream.Fit(req, m.window)
 	begin, told := upstream.BeginStream, emit
 	if emit == nil || len(req.Choices) > 0 { // a choice is known when it is whole
 		begin, told = upstream.Begin, nil
@@ -148,10 +151,14 @@ func (m *Model) Complete(ctx context.Context, req llm.Request, emit func(llm.Del
 	default:
 		err = upstream.CheckSchema(who, req, out)
 	}
-	if err == nil && emit != nil && told == nil {
+	if err != nil {
+		return out, err
+	}
+	if emit != nil && told == nil {
 		emit(llm.Delta{Text: out.Text})
 	}
-	return out, err
+	out.OmittedMessages = omitted
+	return out, nil
 }
 
 // Check asks for the model's description, which costs no token.

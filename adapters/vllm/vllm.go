@@ -19,6 +19,7 @@ const who = "the vLLM server"
 // Model is one model id on one server. It is safe for concurrent use.
 type Model struct {
 	id     string
+	window int // in tokens; 0: not known
 	http   *http.Client
 	client *openai.Client
 	// unusable is why the configuration reaches no server; nil when it does.
@@ -34,7 +35,7 @@ func New(cfg config.Model) *Model {
 }
 
 func newModel(cfg config.Model, client *http.Client) *Model {
-	m := &Model{id: cfg.Model, http: client}
+	m := &Model{id: cfg.Model, window: cfg.ContextTokens, http: client}
 	base, unusable := check(cfg)
 	if unusable != nil {
 		m.unusable = unusable
@@ -87,6 +88,15 @@ func (m *Model) Complete(ctx context.Context, req llm.Request, emit func(llm.Del
 	if err := upstream.Validate(req); err != nil {
 		return llm.Completion{}, err
 	}
+	req, omitted := upstream.Fit(req, m.window)
+	out, err := m.answer(ctx, req, emit)
+	if err == nil {
+		out.OmittedMessages = omitted
+	}
+	return out, err
+}
+
+func (m *Model) answer(ctx context.Context, req llm.Request, emit func(llm.Delta)) (llm.Completion, error) {
 	if len(req.Choices) > 0 {
 		out, err := m.choose(ctx, req)
 		if err == nil && emit != nil {
