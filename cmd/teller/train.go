@@ -27,10 +27,11 @@ type trainCmd struct {
 	Data    string  `type:"existingdir" placeholder:"DIR" help:"Folder of imported public data sets to train on, too; see 'teller data import'. A tenth of each is held out to measure on."`
 	Report  string  `type:"path" placeholder:"FILE" help:"Write the results on held-out questions as JSON, failures included."`
 	Seed    uint64  `default:"1" help:"Everything random follows from it. The same seed, --steps and corpus give the same weights on the same kind of processor."`
-	Minutes float64 `default:"12" help:"How long to train when --steps is not given. The number of steps is then settled at the start, from a timing; the learning rate falls to its end over exactly these steps."`
+	Minutes float64 `default:"40" help:"How long to train when --steps is not given. The number of steps is then settled at the start, from a timing; the learning rate falls to its end over exactly these steps."`
 	Steps   int     `placeholder:"N" help:"Train for this many steps, however long they take."`
 	Resume  bool    `help:"Go on from the checkpoint of a run with the same flags that was interrupted or killed. It ends with the same weights as if it had never stopped. Without a checkpoint, training starts from the beginning."`
-	Check   bool    `default:"true" negatable:"" help:"Calibrate the finished model and measure it on questions it was not trained on."`
+	Check   bool    `default:"true" negatable:"" help:"Calibrate the finished model and measure it on questions it was not trained on. The calibration goes into the model's folder, reliability diagrams beside it, to DIR.reliability-*.svg."`
+	Examine bool    `help:"Don't train: calibrate and measure the model that is in --out already."`
 
 	Hidden       int     `group:"Size of the model" default:"${hidden}" help:"Width of the residual stream."`
 	Intermediate int     `group:"Size of the model" default:"${intermediate}" help:"Width inside the SwiGLU block."`
@@ -46,15 +47,18 @@ type trainCmd struct {
 // Help is shown by 'teller train --help'.
 func (trainCmd) Help() string {
 	return `Trains the custom transformer from nothing: learns a vocabulary from the corpus, trains a Llama-style
-decoder on its dialogues with both cores, and writes a folder that the gateway can serve.
+decoder on its dialogues with both cores, and writes a folder that the gateway can serve. It then calibrates the model and measures
+it on questions that it was not trained on.
 
-  teller train --out my-model                      # 12 minutes
+  teller train --out my-model                      # 40 minutes on two cores
+  teller train --out my-model --data datasets      # public data sets too; see 'teller data import'
   teller train --out my-model --resume             # after Ctrl-C or a crash: goes on where it stopped
   teller train --out my-model --steps 2000 --seed 7
+  teller train --out my-model --examine            # only measure
   CUSTOM_MODEL_PATH=my-model teller dev            # serve it
 
-Loss is in nats a token. "held out" is the loss of replies to questions whose wording was never trained on; when it rises
-while the training loss still falls, the run is too long or the corpus too small.`
+Loss is in nats a token. "held out" is the loss of replies and labels of questions that were never trained on, and how many
+of those labels are right; when the loss rises while the training loss still falls, the run is too long or the corpus too small.`
 }
 
 // trainVars are the defaults that the flags of trainCmd show.
@@ -93,32 +97,47 @@ func (t trainCmd) run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	c, err := corpus.Load()
-	if t.Corpus != "" {
-		c, err = corpus.LoadDir(t.Corpus)
-	}
+	c, sets, err := t.material()
 	if err != nil {
 		return err
-	}
-	var sets []train.Dataset
-	if t.Data != "" {
-		if sets, err = train.LoadDatasets(t.Data); err != nil {
-			return err
-		}
-		labelled, err := corpus.LoadLabelled()
-		if err != nil {
-			return err
-		}
-		if err := train.AddLabelled(sets, labelled); err != nil {
-			return err
-		}
 	}
 	stats := c.Stats()
 	fmt.Fprintf(out, "Corpus: %d phrasings of %d intents in %d families, of which %d are held out.\n", stats.Phrasings, stats.Intents, stats.Families, stats.HeldOut)
 	for _, d := range sets {
 		fmt.Fprintf(out, "Data set %s: %d questions, and %d of our own.\n", d.Name, len(d.Rows), len(d.Extra))
 	}
+	if !t.Examine {
+		if err := t.train(ctx, out, c, sets, o); err != nil {
+			return err
+		}
+	}
+	if t.Check || t.Examine {
+		return t.examine(ctx, out, c, sets)
+	}
+	return nil
+}
 
+// material loads the corpus and the data sets.
+func (t trainCmd) material() (*corpus.Corpus, []train.Dataset, error) {
+	c, err := corpus.Load()
+	if t.Corpus != "" {
+		c, err = corpus.LoadDir(t.Corpus)
+	}
+	if err != nil || t.Data == "" {
+		return c, nil, err
+	}
+	sets, err := train.LoadDatasets(t.Data)
+	if err != nil {
+		return nil, nil, err
+	}
+	labelled, err := corpus.LoadLabelled()
+	if err != nil {
+		return nil, nil, err
+	}
+	return c, sets, train.AddLabelled(sets, labelled)
+}
+
+func (t trainCmd) train(ctx context.Context, out io.Writer, c *corpus.Corpus, sets []train.Dataset, o train.Options) error {
 	show := newTrainProgress(out)
 	result, err := train.Run(ctx, c, sets, o, show.update)
 	show.end()
@@ -135,9 +154,11 @@ func (t trainCmd) run(ctx context.Context, out io.Writer) error {
 	fmt.Fprintf(out, "Trained %.1fM parameters for %d steps: %d tokens, %d passes over the corpus, %s.\n",
 		float64(result.Parameters)/1e6, result.Steps, result.Tokens, result.Epochs, result.Elapsed.Round(time.Second))
 	fmt.Fprintf(out, "Loss %.3f, held out %.3f nats a token. Model: %s  Curve: %s\n", result.Loss, result.ValLoss, t.Out, curve)
-	if !t.Check {
-		return nil
-	}
+	return nil
+}
+
+// examine calibrates the model in --out, prints how well it does and writes the report and the diagrams.
+func (t trainCmd) examine(ctx context.Context, out io.Writer, c *corpus.Corpus, sets []train.Dataset) error {
 	report, err := train.Examine(ctx, t.Out, c, sets)
 	if err != nil {
 		return err
@@ -208,7 +229,7 @@ func (p *trainProgress) end() {
 func progressLine(now train.Progress) string {
 	held := "-"
 	if !math.IsNaN(now.ValLoss) {
-		held = fmt.Sprintf("%.3f", now.ValLoss)
+		held = fmt.Sprintf("%.3f (%.1f%%)", now.ValLoss, 100*now.LabelAccuracy)
 	}
 	return fmt.Sprintf("step %d/%d  loss %.3f  held out %s  %.0f tokens/s  %s left",
 		now.Step, now.Steps, now.Loss, held, now.TokensPerSecond, now.Left.Round(time.Second))
