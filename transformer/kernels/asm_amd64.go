@@ -2,49 +2,37 @@
 
 package kernels
 
-// matVecQ8AVX512 multiplies blocks of 16 rows by one input whose groups are xStep bytes apart.
+// matVecQ8AVX512 multiplies panels of 32 rows by one input.
 //
 //go:noescape
-func matVecQ8AVX512(w *byte, scales *uint16, x *byte, xStep int, groups int, blocks int, out *float32, add bool)
+func matVecQ8AVX512(w *byte, scales *uint16, x *byte, groups int, panels int, out *float32, add bool)
 
-// matMulQ8TwoAVX512 multiplies that many blocks of 16 rows by n inputs, 1 to 32, that lie side by side. xStep is the distance of
-// their groups, outStep that of their outputs, in bytes.
+// matMulQ8AVX512 multiplies a panel of 32 rows by n inputs, 1 to 32, that lie side by side. xStep is the distance of their groups,
+// outStep that of their outputs, in bytes.
 //
 //go:noescape
-func matMulQ8TwoAVX512(w *byte, scales *uint16, x *byte, xStep int, groups int, n int, out *float32, outStep int, add bool)
+func matMulQ8AVX512(w *byte, scales *uint16, x *byte, xStep int, groups int, n int, out *float32, outStep int, add bool)
 
-// matMulQ8OneAVX512 multiplies that many blocks of 16 rows by n inputs, 1 to 32, that lie side by side. xStep is the distance of
-// their groups, outStep that of their outputs, in bytes.
+// matVecQ8AVX2 multiplies half a panel, 16 rows, by one input whose groups are xStep bytes apart.
 //
 //go:noescape
-func matMulQ8OneAVX512(w *byte, scales *uint16, x *byte, xStep int, groups int, n int, out *float32, outStep int, add bool)
+func matVecQ8AVX2(w *byte, scales *uint16, x *byte, xStep int, groups int, out *float32, add bool)
 
-// matVecQ8AVX2 multiplies blocks of 16 rows by one input whose groups are xStep bytes apart.
+// matVecQ4AVX512 multiplies panels of 32 rows by one input.
 //
 //go:noescape
-func matVecQ8AVX2(w *byte, scales *uint16, x *byte, xStep int, groups int, blocks int, out *float32, add bool)
+func matVecQ4AVX512(w *byte, scales *uint16, x *byte, groups int, panels int, out *float32, add bool)
 
-// matVecQ4AVX512 multiplies blocks of 16 rows by one input whose groups are xStep bytes apart.
+// matMulQ4AVX512 multiplies a panel of 32 rows by n inputs, 1 to 32, that lie side by side. xStep is the distance of their groups,
+// outStep that of their outputs, in bytes.
 //
 //go:noescape
-func matVecQ4AVX512(w *byte, scales *uint16, x *byte, xStep int, groups int, blocks int, out *float32, add bool)
+func matMulQ4AVX512(w *byte, scales *uint16, x *byte, xStep int, groups int, n int, out *float32, outStep int, add bool)
 
-// matMulQ4TwoAVX512 multiplies that many blocks of 16 rows by n inputs, 1 to 32, that lie side by side. xStep is the distance of
-// their groups, outStep that of their outputs, in bytes.
+// matVecQ4AVX2 multiplies half a panel, 16 rows, by one input whose groups are xStep bytes apart.
 //
 //go:noescape
-func matMulQ4TwoAVX512(w *byte, scales *uint16, x *byte, xStep int, groups int, n int, out *float32, outStep int, add bool)
-
-// matMulQ4OneAVX512 multiplies that many blocks of 16 rows by n inputs, 1 to 32, that lie side by side. xStep is the distance of
-// their groups, outStep that of their outputs, in bytes.
-//
-//go:noescape
-func matMulQ4OneAVX512(w *byte, scales *uint16, x *byte, xStep int, groups int, n int, out *float32, outStep int, add bool)
-
-// matVecQ4AVX2 multiplies blocks of 16 rows by one input whose groups are xStep bytes apart.
-//
-//go:noescape
-func matVecQ4AVX2(w *byte, scales *uint16, x *byte, xStep int, groups int, blocks int, out *float32, add bool)
+func matVecQ4AVX2(w *byte, scales *uint16, x *byte, xStep int, groups int, out *float32, add bool)
 
 // quantizeAVX512 quantises groups of 32 floats that follow one another; the results are step bytes apart.
 //

@@ -4,44 +4,52 @@ import "unsafe"
 
 // The functions of this file choose by level. They trust their callers, who have checked every slice.
 
-func matVecQ(format Format, w []byte, scales []uint16, x []quantGroup, xStep, groups, blocks int, out []float32, add bool) {
-	if level == Plain {
-		matVecPlain(format, w, scales, x, xStep, groups, blocks, out, add)
+// matVecQ multiplies panels by one input.
+func matVecQ(format Format, w []byte, scales []uint16, x []quantGroup, groups, panels int, out []float32, add bool) {
+	if level != AVX512 {
+		for p := range panels {
+			panelQ(format, w[p*groups*format.groupBytes():], scales[p*groups*panelRows:], x, 1, groups, out[p*panelRows:], add)
+		}
 		return
 	}
-	step := xStep * int(unsafe.Sizeof(quantGroup{}))
 	in := (*byte)(unsafe.Pointer(&x[0]))
-	switch {
-	case level == AVX512 && format == Q8:
-		matVecQ8AVX512(&w[0], &scales[0], in, step, groups, blocks, &out[0], add)
-	case level == AVX512:
-		matVecQ4AVX512(&w[0], &scales[0], in, step, groups, blocks, &out[0], add)
-	case format == Q8:
-		matVecQ8AVX2(&w[0], &scales[0], in, step, groups, blocks, &out[0], add)
-	default:
-		matVecQ4AVX2(&w[0], &scales[0], in, step, groups, blocks, &out[0], add)
+	if format == Q8 {
+		matVecQ8AVX512(&w[0], &scales[0], in, groups, panels, &out[0], add)
+	} else {
+		matVecQ4AVX512(&w[0], &scales[0], in, groups, panels, &out[0], add)
 	}
 }
 
-// matMulQ multiplies one or two blocks by n inputs, at most maxInputs, whose first groups lie side by side.
-func matMulQ(format Format, w []byte, scales []uint16, x []quantGroup, xStep, groups, blocks, n int, out []float32, outStep int, add bool) {
+// matMulQ multiplies a panel by n inputs, at most maxInputs, whose first groups lie side by side.
+func matMulQ(format Format, w []byte, scales []uint16, x []quantGroup, xStep, groups, n int, out []float32, outStep int, add bool) {
 	if level != AVX512 {
-		for i := range n { // the block's weights stay in the cache
-			matVecQ(format, w, scales, x[i:], xStep, groups, blocks, out[i*outStep:], add)
+		for i := range n { // the panel's weights stay in the cache
+			panelQ(format, w, scales, x[i:], xStep, groups, out[i*outStep:], add)
 		}
 		return
 	}
 	step := xStep * int(unsafe.Sizeof(quantGroup{}))
 	in := (*byte)(unsafe.Pointer(&x[0]))
-	switch {
-	case format == Q8 && blocks == 2:
-		matMulQ8TwoAVX512(&w[0], &scales[0], in, step, groups, n, &out[0], 4*outStep, add)
-	case format == Q8:
-		matMulQ8OneAVX512(&w[0], &scales[0], in, step, groups, n, &out[0], 4*outStep, add)
-	case blocks == 2:
-		matMulQ4TwoAVX512(&w[0], &scales[0], in, step, groups, n, &out[0], 4*outStep, add)
-	default:
-		matMulQ4OneAVX512(&w[0], &scales[0], in, step, groups, n, &out[0], 4*outStep, add)
+	if format == Q8 {
+		matMulQ8AVX512(&w[0], &scales[0], in, step, groups, n, &out[0], 4*outStep, add)
+	} else {
+		matMulQ4AVX512(&w[0], &scales[0], in, step, groups, n, &out[0], 4*outStep, add)
+	}
+}
+
+// panelQ multiplies a panel by one input whose groups are xStep apart, without AVX-512.
+func panelQ(format Format, w []byte, scales []uint16, x []quantGroup, xStep, groups int, out []float32, add bool) {
+	if level == Plain {
+		panelPlain(format, w, scales, x, xStep, groups, out, add)
+		return
+	}
+	in, step, half := (*byte)(unsafe.Pointer(&x[0])), xStep*int(unsafe.Sizeof(quantGroup{})), format.groupBytes()/2
+	for h := range 2 {
+		if format == Q8 {
+			matVecQ8AVX2(&w[h*half], &scales[h*halfRows], in, step, groups, &out[h*halfRows], add)
+		} else {
+			matVecQ4AVX2(&w[h*half], &scales[h*halfRows], in, step, groups, &out[h*halfRows], add)
+		}
 	}
 }
 

@@ -4,13 +4,15 @@ package kernels
 
 import "unsafe"
 
-func matVecQ(format Format, w []byte, scales []uint16, x []quantGroup, xStep, groups, blocks int, out []float32, add bool) {
-	matVecPlain(format, w, scales, x, xStep, groups, blocks, out, add)
+func matVecQ(format Format, w []byte, scales []uint16, x []quantGroup, groups, panels int, out []float32, add bool) {
+	for p := range panels {
+		panelPlain(format, w[p*groups*format.groupBytes():], scales[p*groups*panelRows:], x, 1, groups, out[p*panelRows:], add)
+	}
 }
 
-func matMulQ(format Format, w []byte, scales []uint16, x []quantGroup, xStep, groups, blocks, n int, out []float32, outStep int, add bool) {
+func matMulQ(format Format, w []byte, scales []uint16, x []quantGroup, xStep, groups, n int, out []float32, outStep int, add bool) {
 	for i := range n {
-		matVecPlain(format, w, scales, x[i:], xStep, groups, blocks, out[i*outStep:], add)
+		panelPlain(format, w, scales, x[i:], xStep, groups, out[i*outStep:], add)
 	}
 }
 

@@ -44,16 +44,13 @@ func (f Format) RowBytes(cols int) int {
 	}
 }
 
-// groupBytes is the size of a group's weights in a block of a quantised matrix.
+// groupBytes is the size of a group's weights in a panel of a quantised matrix.
 func (f Format) groupBytes() int {
 	if f == Q8 {
-		return blockRows * groupSize
+		return panelRows * groupSize
 	}
-	return blockRows * groupSize / 2
+	return panelRows * groupSize / 2
 }
-
-// panelRows is how many rows of a matrix of floats lie side by side.
-const panelRows = 32
 
 // Matrix is weights (Rows, Cols) for the product W·x, packed for this package's kernels. After its rows are set it is read only, and
 // safe for any number of goroutines.
@@ -61,7 +58,7 @@ type Matrix struct {
 	Format     Format
 	Rows, Cols int
 
-	// Quantised weights: see quant.go. weights is (blocks, groups, group), scales (blocks, groups, 16).
+	// Quantised weights: see quant.go. weights is (panels, groups, group), scales (panels, groups, 32).
 	weights []byte
 	scales  []uint16
 	groups  int
@@ -82,10 +79,9 @@ func NewMatrix(format Format, rows, cols int) *Matrix {
 	case F16, BF16:
 		m.halves = aligned[uint16](panels * cols * panelRows)
 	default:
-		blocks := ceilDiv(rows, blockRows)
 		m.groups = ceilDiv(cols, groupSize)
-		m.weights = aligned[byte](blocks * m.groups * format.groupBytes())
-		m.scales = aligned[uint16](blocks * m.groups * blockRows)
+		m.weights = aligned[byte](panels * m.groups * format.groupBytes())
+		m.scales = aligned[uint16](panels * m.groups * panelRows)
 	}
 	return m
 }
@@ -96,7 +92,7 @@ func (m *Matrix) Bytes() int {
 }
 
 // SetRows packs rows from row from on out of their bytes in a file: little-endian numbers, or GGML's blocks for Q8 and Q4. Different rows may
-// be set at the same time when they differ by 32 and more.
+// be set at the same time.
 func (m *Matrix) SetRows(from int, data []byte) error {
 	if m.Format.Quantised() && m.Cols%groupSize != 0 {
 		return fmt.Errorf("kernels: rows of %d weights are not whole groups of %d", m.Cols, groupSize)
@@ -138,13 +134,13 @@ func (m *Matrix) setRow(row int, data []byte) {
 		for g := range m.groups {
 			block := data[g*q8BlockSize:][:q8BlockSize]
 			m.scales[m.scaleAt(row, g)] = binary.LittleEndian.Uint16(block)
-			putQ8(m.group(row, g), row%blockRows, block[2:])
+			putQ8(m.group(row, g), row%panelRows, block[2:])
 		}
 	case Q4:
 		for g := range m.groups {
 			block := data[g*q4BlockSize:][:q4BlockSize]
 			m.scales[m.scaleAt(row, g)] = binary.LittleEndian.Uint16(block)
-			putQ4(m.group(row, g), row%blockRows, block[2:])
+			putQ4(m.group(row, g), row%panelRows, block[2:])
 		}
 	}
 }
@@ -188,11 +184,11 @@ func (m *Matrix) setFloats(row int, w []float32) {
 			if m.Format == Q8 {
 				var values [groupSize]byte
 				m.scales[m.scaleAt(row, g)] = quantizeQ8(&values, &part)
-				putQ8(m.group(row, g), row%blockRows, values[:])
+				putQ8(m.group(row, g), row%panelRows, values[:])
 			} else {
 				var values [groupSize / 2]byte
 				m.scales[m.scaleAt(row, g)] = quantizeQ4(&values, &part)
-				putQ4(m.group(row, g), row%blockRows, values[:])
+				putQ4(m.group(row, g), row%panelRows, values[:])
 			}
 		}
 	}
@@ -258,7 +254,7 @@ func (m *Matrix) Row(row int, to []float32) {
 		for i := range to {
 			g := i / groupSize
 			scale := halfToFloat(m.scales[m.scaleAt(row, g)])
-			to[i] = scale * float32(groupWeight(m.Format, m.group(row, g), row%blockRows, i%groupSize))
+			to[i] = scale * float32(groupWeight(m.Format, m.group(row, g), row%panelRows, i%groupSize))
 		}
 	}
 }
@@ -267,23 +263,21 @@ func (m *Matrix) Row(row int, to []float32) {
 func (m *Matrix) floatAt(row int) int { return row/panelRows*panelRows*m.Cols + row%panelRows }
 
 func (m *Matrix) scaleAt(row, group int) int {
-	return (row/blockRows*m.groups+group)*blockRows + row%blockRows
+	return (row/panelRows*m.groups+group)*panelRows + row%panelRows
 }
 
-// group gives the group of columns of the block that row belongs to.
+// group gives the group of columns of the panel that row belongs to.
 func (m *Matrix) group(row, group int) []byte {
 	size := m.Format.groupBytes()
-	return m.weights[(row/blockRows*m.groups+group)*size:][:size]
+	return m.weights[(row/panelRows*m.groups+group)*size:][:size]
 }
 
-// units is how many parts of unitRows rows a product with the matrix can be split into.
-func (m *Matrix) units() int { return ceilDiv(m.Rows, m.unitRows()) }
+// panels is how many parts a product with the matrix can be split into.
+func (m *Matrix) panels() int { return ceilDiv(m.Rows, panelRows) }
 
-func (m *Matrix) unitRows() int {
-	if m.Format.Quantised() {
-		return blockRows
-	}
-	return panelRows
+// quantised gives the weights and the scales from one panel on.
+func (m *Matrix) quantised(panel int) ([]byte, []uint16) {
+	return m.weights[panel*m.groups*m.Format.groupBytes():], m.scales[panel*m.groups*panelRows:]
 }
 
 // panel gives the weights of a panel of floats from column col on, and the size of one of them.

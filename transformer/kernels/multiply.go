@@ -30,7 +30,7 @@ func Multiply(p *Pool, in *Input, products ...Product) {
 	}
 	if p == nil || p.threads == 1 || !p.run.TryLock() {
 		for i := range products {
-			products[i].multiply(in, 0, products[i].W.units())
+			products[i].multiply(in, 0, products[i].W.panels())
 		}
 		return
 	}
@@ -56,15 +56,15 @@ func (p *Product) check(in *Input) {
 type work struct {
 	in       *Input
 	products []Product
-	size     int // units of a part; one of them is always of one product
+	size     int // panels of a part; one of them is always of one product
 	part     func(worker, i int)
 }
 
 // cut chooses the size of the parts and says how many there are.
 func (w *work) cut(threads int) int {
-	units, multiplications := 0, 0
+	panels, multiplications := 0, 0
 	for _, p := range w.products {
-		units += p.W.units()
+		panels += p.W.panels()
 		multiplications += p.W.Rows * p.W.Cols
 	}
 	least := weightsPart
@@ -72,13 +72,10 @@ func (w *work) cut(threads int) int {
 		least, multiplications = leastPart, multiplications*w.in.n
 	}
 	parts := max(1, min(threads*partsEach, multiplications/least))
-	w.size = ceilDiv(units, parts)
-	if w.in.quantised && w.in.n > 1 {
-		w.size += w.size & 1 // the kernels like two blocks
-	}
+	w.size = ceilDiv(panels, parts)
 	parts = 0
 	for _, p := range w.products {
-		parts += ceilDiv(p.W.units(), w.size)
+		parts += ceilDiv(p.W.panels(), w.size)
 	}
 	return parts
 }
@@ -87,17 +84,17 @@ func (w *work) cut(threads int) int {
 func (w *work) multiply(_, i int) {
 	for j := range w.products {
 		p := &w.products[j]
-		units := p.W.units()
-		parts := ceilDiv(units, w.size)
+		panels := p.W.panels()
+		parts := ceilDiv(panels, w.size)
 		if i < parts {
-			p.multiply(w.in, i*w.size, min(units, (i+1)*w.size))
+			p.multiply(w.in, i*w.size, min(panels, (i+1)*w.size))
 			return
 		}
 		i -= parts
 	}
 }
 
-// multiply computes units [from, to) of the matrix.
+// multiply computes panels [from, to) of the matrix.
 func (p *Product) multiply(in *Input, from, to int) {
 	switch {
 	case in.n == 0:
@@ -112,49 +109,38 @@ func (p *Product) multiply(in *Input, from, to int) {
 
 func (p *Product) quantisedVector(in *Input, from, to int) {
 	w := p.W
-	if whole := min(to, w.Rows/blockRows); whole > from {
-		weights, scales := w.blocks(from)
-		matVecQ(w.Format, weights, scales, in.quant, 1, w.groups, whole-from, p.Out[from*blockRows:whole*blockRows], p.Add)
+	if whole := min(to, w.Rows/panelRows); whole > from {
+		weights, scales := w.quantised(from)
+		matVecQ(w.Format, weights, scales, in.quant, w.groups, whole-from, p.Out[from*panelRows:whole*panelRows], p.Add)
 		from = whole
 	}
-	if from < to { // the last block has fewer than 16 rows
-		var rows [blockRows]float32
-		weights, scales := w.blocks(from)
-		matVecQ(w.Format, weights, scales, in.quant, 1, w.groups, 1, rows[:], false)
-		put(p.Out[from*blockRows:w.Rows], rows[:], p.Add)
+	if from < to { // the last panel has fewer than 32 rows
+		var rows [panelRows]float32
+		weights, scales := w.quantised(from)
+		matVecQ(w.Format, weights, scales, in.quant, w.groups, 1, rows[:], false)
+		put(p.Out[from*panelRows:w.Rows], rows[:], p.Add)
 	}
 }
 
 func (p *Product) quantisedMatrix(in *Input, from, to int) {
 	w := p.W
-	tiles := ceilDiv(in.n, maxInputs)
-	size := ceilDiv(in.n, tiles)
-	for block := from; block < to; {
-		blocks := min(2, to-block)
-		if (block+blocks)*blockRows > w.Rows {
-			blocks = 1
-		}
-		weights, scales := w.blocks(block)
-		row := block * blockRows
+	size := ceilDiv(in.n, ceilDiv(in.n, maxInputs))
+	for panel := from; panel < to; panel++ {
+		weights, scales := w.quantised(panel)
+		row := panel * panelRows
 		for first := 0; first < in.n; first += size {
 			n := min(size, in.n-first)
-			if row+blocks*blockRows <= w.Rows {
-				matMulQ(w.Format, weights, scales, in.quant[first:], in.n, w.groups, blocks, n, p.Out[first*p.Step+row:], p.Step, p.Add)
+			if row+panelRows <= w.Rows {
+				matMulQ(w.Format, weights, scales, in.quant[first:], in.n, w.groups, n, p.Out[first*p.Step+row:], p.Step, p.Add)
 				continue
 			}
-			var rows [maxInputs * blockRows]float32
-			matMulQ(w.Format, weights, scales, in.quant[first:], in.n, w.groups, 1, n, rows[:], blockRows, false)
+			var rows [maxInputs * panelRows]float32
+			matMulQ(w.Format, weights, scales, in.quant[first:], in.n, w.groups, n, rows[:], panelRows, false)
 			for i := range n {
-				put(p.Out[(first+i)*p.Step+row:][:w.Rows-row], rows[i*blockRows:], p.Add)
+				put(p.Out[(first+i)*p.Step+row:][:w.Rows-row], rows[i*panelRows:], p.Add)
 			}
 		}
-		block += blocks
 	}
-}
-
-// blocks gives the weights and the scales from one block on.
-func (m *Matrix) blocks(block int) ([]byte, []uint16) {
-	return m.weights[block*m.groups*m.Format.groupBytes():], m.scales[block*m.groups*blockRows:]
 }
 
 // put copies or adds what to has room for.

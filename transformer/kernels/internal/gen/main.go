@@ -13,8 +13,7 @@ import (
 func main() {
 	for _, quads := range []bool{false, true} {
 		matVecQ512(quads)
-		matMulQ512(quads, 2)
-		matMulQ512(quads, 1)
+		matMulQ512(quads)
 		matVecQ2(quads)
 	}
 	quantize512()

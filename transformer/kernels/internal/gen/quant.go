@@ -8,15 +8,18 @@ import (
 
 // Where things lie: see quant.go of the package.
 const (
-	rowsPerBlock = 16
-	groupSize    = 32 // weights of one scale
-	xGroup       = 40 // bytes of a quantised group of the input: 32 int8, its scale, its correction
-	xScale       = 32
-	xCorrection  = 36
-	scaleGroup   = 2 * rowsPerBlock // bytes of the scales of a block's group
+	halfRows    = 16 // of a panel of 32
+	groupSize   = 32 // weights of one scale
+	xGroup      = 40 // bytes of a quantised group of the input: 32 int8, its scale, its correction
+	xScale      = 32
+	xCorrection = 36
+	scaleGroup  = 2 * 2 * halfRows // bytes of the scales of a panel's group
 
 	tileInputs = 32 // inputs that matMul takes at most
 )
+
+// prefetch is how many bytes ahead weights are asked for. The processor looks ahead by itself, but not over the end of a page of 4 KiB.
+const prefetch = 8192
 
 func quantName(quads bool) string {
 	if quads {
@@ -25,15 +28,15 @@ func quantName(quads bool) string {
 	return "Q8"
 }
 
-// weightGroup is the size in bytes of the weights of one group of a block.
-func weightGroup(quads bool) int {
+// halfGroup is the size in bytes of the weights of one group of half a panel.
+func halfGroup(quads bool) int {
 	if quads {
-		return rowsPerBlock * groupSize / 2
+		return halfRows * groupSize / 2
 	}
-	return rowsPerBlock * groupSize
+	return halfRows * groupSize
 }
 
-// loadWeights512 loads a group of a block into eight registers as unsigned bytes: the weight plus 128, or 16 times (the
+// loadWeights512 loads a group of half a panel into eight registers as unsigned bytes: the weight plus 128, or 16 times (the
 // four-bit weight plus 8), so that one correction serves both. mask holds 0xf0 in each byte.
 func loadWeights512(quads bool, w reg.Register, offset int, to []reg.VecPhysical, mask reg.Register) {
 	if !quads {
@@ -50,143 +53,141 @@ func loadWeights512(quads bool, w reg.Register, offset int, to []reg.VecPhysical
 	}
 }
 
-// fourBitMask fills the register with 0xf0.
-func fourBitMask(quads bool, mask reg.Register) {
+// quantRegisters says where the AVX-512 kernels keep what: the weights of a group, then for each half of the panel its scales, its sums and a product.
+type quantRegisters struct {
+	weights, scale, sum, product, acc []reg.VecPhysical
+	input, sixteenth, mask            reg.VecPhysical
+}
+
+var quant512 = quantRegisters{
+	weights: zmm[:16], scale: zmm[16:18], sum: zmm[18:20], product: zmm[20:22], acc: zmm[24:26],
+	input: zmm[22], sixteenth: zmm[30], mask: zmm[31],
+}
+
+// constants fills the registers that four-bit weights need.
+func (r quantRegisters) constants(quads bool) {
 	if quads {
-		VPBROADCASTD(constant32("bytesF0", 0xf0f0f0f0), mask)
+		VPBROADCASTD(constant32("bytesF0", 0xf0f0f0f0), r.mask)
+		VBROADCASTSS(constant32("sixteenth", 0x3d800000), r.sixteenth)
+	}
+}
+
+// group loads the weights and the scales of a group.
+func (r quantRegisters) group(quads bool, w, scales reg.Register) {
+	half := halfGroup(quads)
+	for h := range 2 {
+		loadWeights512(quads, w, h*half, r.weights[8*h:8*h+8], r.mask)
+	}
+	for i := 0; i < 2*half; i += 64 {
+		PREFETCHT0(Mem{Base: w, Disp: prefetch + i})
+	}
+	for h := range 2 {
+		VCVTPH2PS(Mem{Base: scales, Disp: 2 * halfRows * h}, r.scale[h])
+		if quads {
+			VMULPS(r.sixteenth, r.scale[h], r.scale[h])
+		}
+	}
+	ADDQ(I32(2*half), w)
+	ADDQ(I32(scaleGroup), scales)
+}
+
+// dot leaves in sum the integer products of the group with the input's at x, as floats, and in product what they are to be multiplied by.
+func (r quantRegisters) dot(x reg.Register) {
+	VPBROADCASTD(Mem{Base: x, Disp: xCorrection}, r.sum[0])
+	VMOVDQA32(r.sum[0], r.sum[1])
+	for i := range 8 {
+		VPBROADCASTD(Mem{Base: x, Disp: 4 * i}, r.input)
+		for h := range 2 {
+			VPDPBUSD(r.input, r.weights[8*h+i], r.sum[h])
+		}
+	}
+	for h := range 2 {
+		VMULPS_BCST(Mem{Base: x, Disp: xScale}, r.scale[h], r.product[h])
+		VCVTDQ2PS(r.sum[h], r.sum[h])
 	}
 }
 
 func matVecQ512(quads bool) {
 	name := quantName(quads)
-	function("matVec"+name+"AVX512", "func(w *byte, scales *uint16, x *byte, xStep, groups, blocks int, out *float32, add bool)",
-		"matVec"+name+"AVX512 multiplies blocks of 16 rows by one input whose groups are xStep bytes apart.")
-	w, scales, x0, step, groups, blocks, out := param("w"), param("scales"), param("x"), param("xStep"), param("groups"), param("blocks"), param("out")
+	function("matVec"+name+"AVX512", "func(w *byte, scales *uint16, x *byte, groups, panels int, out *float32, add bool)",
+		"matVec"+name+"AVX512 multiplies panels of 32 rows by one input.")
+	w, scales, x0, groups, panels, out := param("w"), param("scales"), param("x"), param("groups"), param("panels"), param("out")
 	add := Load(Param("add"), GP8())
-	const prefetch = 4096
-	acc, sum, mask, sixteenth := zmm[16], zmm[17], zmm[31], zmm[30]
-	fourBitMask(quads, mask)
-	if quads {
-		VBROADCASTSS(constant32("sixteenth", 0x3d800000), sixteenth)
-	}
-	loop("block", blocks, func() {
-		VPXORD(acc, acc, acc)
+	r := quant512
+	r.constants(quads)
+	loop("panel", panels, func() {
+		for h := range 2 {
+			VPXORD(r.acc[h], r.acc[h], r.acc[h])
+		}
 		x, g := GP64(), GP64()
 		MOVQ(x0, x)
 		MOVQ(groups, g)
 		loop("group", g, func() {
-			loadWeights512(quads, w, 0, zmm[:8], mask)
-			for i := 0; i < weightGroup(quads); i += 64 {
-				PREFETCHT0(Mem{Base: w, Disp: prefetch + i})
+			r.group(quads, w, scales)
+			r.dot(x)
+			for h := range 2 {
+				VFMADD231PS(r.product[h], r.sum[h], r.acc[h])
 			}
-			VPBROADCASTD(Mem{Base: x, Disp: xCorrection}, sum)
-			for i := range 8 {
-				VPDPBUSD_BCST(Mem{Base: x, Disp: 4 * i}, zmm[i], sum)
-			}
-			VCVTDQ2PS(sum, sum)
-			VCVTPH2PS(Mem{Base: scales}, zmm[18])
-			VMULPS_BCST(Mem{Base: x, Disp: xScale}, zmm[18], zmm[18])
-			VFMADD231PS(zmm[18], sum, acc)
-			ADDQ(step, x)
-			ADDQ(I32(weightGroup(quads)), w)
-			ADDQ(Imm(scaleGroup), scales)
+			ADDQ(Imm(xGroup), x)
 		})
-		if quads {
-			VMULPS(sixteenth, acc, acc)
-		}
 		TESTB(add, add)
 		JZ(LabelRef("store"))
-		VADDPS(Mem{Base: out}, acc, acc)
+		for h := range 2 {
+			VADDPS(Mem{Base: out, Disp: 64 * h}, r.acc[h], r.acc[h])
+		}
 		Label("store")
-		VMOVUPS(acc, Mem{Base: out})
-		ADDQ(Imm(4*rowsPerBlock), out)
+		for h := range 2 {
+			VMOVUPS(r.acc[h], Mem{Base: out, Disp: 64 * h})
+		}
+		ADDQ(I32(128), out)
 	})
 	ret()
 }
 
 // matMulQ512 keeps the weights of a group in registers while all inputs pass by; the sums stand in the first-level cache.
-func matMulQ512(quads bool, blocks int) {
+func matMulQ512(quads bool) {
 	name := quantName(quads)
-	many := []string{"", "One", "Two"}[blocks]
-	TEXT("matMul"+name+many+"AVX512", 0, "func(w *byte, scales *uint16, x *byte, xStep, groups, n int, out *float32, outStep int, add bool)")
+	TEXT("matMul"+name+"AVX512", 0, "func(w *byte, scales *uint16, x *byte, xStep, groups, n int, out *float32, outStep int, add bool)")
 	Pragma("noescape")
-	Doc("matMul"+name+many+"AVX512 multiplies that many blocks of 16 rows by n inputs, 1 to 32, that lie side by side. xStep is the distance of",
-		"their groups, outStep that of their outputs, in bytes.")
-	width := 64 * blocks // bytes of an input's sums
+	Doc("matMul"+name+"AVX512 multiplies a panel of 32 rows by n inputs, 1 to 32, that lie side by side. xStep is the distance of their groups,",
+		"outStep that of their outputs, in bytes.")
+	const width = 128 // bytes of an input's sums
 
 	w, scales, x0, step, groups, n, out, outStep := param("w"), param("scales"), param("x"), param("xStep"), param("groups"), param("n"), param("out"), param("outStep")
 	sums := GP64()
 	local := AllocLocal(tileInputs*width + 64)
 	LEAQ(local.Offset(63), sums)
 	ANDQ(I8(-64), sums)
-
-	weights, scale, sum, product := zmm[:16], zmm[16:18], zmm[18:20], zmm[20:22]
-	input, mask := zmm[22], zmm[31]
-	fourBitMask(quads, mask)
-	sixteenth := zmm[30]
-	if quads {
-		VBROADCASTSS(constant32("sixteenth", 0x3d800000), sixteenth)
-	}
+	r := quant512
+	r.constants(quads)
 
 	at, count := GP64(), GP64()
 	MOVQ(sums, at)
 	MOVQ(n, count)
-	VPXORD(product[0], product[0], product[0])
+	VPXORD(r.product[0], r.product[0], r.product[0])
 	loop("clear", count, func() {
-		for b := range blocks {
-			VMOVAPS(product[0], Mem{Base: at, Disp: 64 * b})
+		for h := range 2 {
+			VMOVAPS(r.product[0], Mem{Base: at, Disp: 64 * h})
 		}
 		ADDQ(I32(width), at)
 	})
-
-	nextW, nextScales := GP64(), GP64() // the second block
-	if blocks == 2 {
-		MOVQ(groups, nextW)
-		IMUL3Q(I32(weightGroup(quads)), nextW, nextW)
-		ADDQ(w, nextW)
-		MOVQ(groups, nextScales)
-		SHLQ(Imm(5), nextScales)
-		ADDQ(scales, nextScales)
-	}
-	places, scalePlaces := []reg.Register{w, nextW}, []reg.Register{scales, nextScales}
 	loop("group", groups, func() {
-		for b := range blocks {
-			loadWeights512(quads, places[b], 0, weights[8*b:8*b+8], mask)
-			VCVTPH2PS(Mem{Base: scalePlaces[b]}, scale[b])
-			if quads {
-				VMULPS(sixteenth, scale[b], scale[b])
-			}
-		}
+		r.group(quads, w, scales)
 		x := GP64()
 		MOVQ(x0, x)
 		MOVQ(sums, at)
 		MOVQ(n, count)
 		Label("input")
-		VPBROADCASTD(Mem{Base: x, Disp: xCorrection}, sum[0])
-		if blocks == 2 {
-			VMOVDQA32(sum[0], sum[1])
-		}
-		for i := range 8 {
-			VPBROADCASTD(Mem{Base: x, Disp: 4 * i}, input)
-			for b := range blocks {
-				VPDPBUSD(input, weights[8*b+i], sum[b])
-			}
-		}
-		for b := range blocks {
-			VMULPS_BCST(Mem{Base: x, Disp: xScale}, scale[b], product[b])
-			VCVTDQ2PS(sum[b], sum[b])
-			VFMADD213PS(Mem{Base: at, Disp: 64 * b}, product[b], sum[b])
-			VMOVAPS(sum[b], Mem{Base: at, Disp: 64 * b})
+		r.dot(x)
+		for h := range 2 {
+			VFMADD213PS(Mem{Base: at, Disp: 64 * h}, r.product[h], r.sum[h])
+			VMOVAPS(r.sum[h], Mem{Base: at, Disp: 64 * h})
 		}
 		ADDQ(Imm(xGroup), x)
 		ADDQ(I32(width), at)
 		DECQ(count)
 		JNZ(LabelRef("input"))
 		ADDQ(step, x0)
-		for b := range blocks {
-			ADDQ(I32(weightGroup(quads)), places[b])
-			ADDQ(Imm(scaleGroup), scalePlaces[b])
-		}
 	})
 
 	add := Load(Param("add"), GP8())
@@ -194,12 +195,12 @@ func matMulQ512(quads bool, blocks int) {
 	TESTB(add, add)
 	JNZ(LabelRef("addition"))
 	store := func(add bool) {
-		for b := range blocks {
-			VMOVAPS(Mem{Base: at, Disp: 64 * b}, sum[b])
+		for h := range 2 {
+			VMOVAPS(Mem{Base: at, Disp: 64 * h}, r.sum[h])
 			if add {
-				VADDPS(Mem{Base: out, Disp: 64 * b}, sum[b], sum[b])
+				VADDPS(Mem{Base: out, Disp: 64 * h}, r.sum[h], r.sum[h])
 			}
-			VMOVUPS(sum[b], Mem{Base: out, Disp: 64 * b})
+			VMOVUPS(r.sum[h], Mem{Base: out, Disp: 64 * h})
 		}
 		ADDQ(I32(width), at)
 		ADDQ(outStep, out)
@@ -219,9 +220,9 @@ func matMulQ512(quads bool, blocks int) {
 // sign of w. Four-bit weights stay small enough to be taken as unsigned and corrected, and for 16-bit sums over the whole group.
 func matVecQ2(quads bool) {
 	name := quantName(quads)
-	function("matVec"+name+"AVX2", "func(w *byte, scales *uint16, x *byte, xStep, groups, blocks int, out *float32, add bool)",
-		"matVec"+name+"AVX2 multiplies blocks of 16 rows by one input whose groups are xStep bytes apart.")
-	w, scales, x0, step, groups, blocks, out := param("w"), param("scales"), param("x"), param("xStep"), param("groups"), param("blocks"), param("out")
+	function("matVec"+name+"AVX2", "func(w *byte, scales *uint16, x *byte, xStep, groups int, out *float32, add bool)",
+		"matVec"+name+"AVX2 multiplies half a panel, 16 rows, by one input whose groups are xStep bytes apart.")
+	w, scales, x, step, groups, out := param("w"), param("scales"), param("x"), param("xStep"), param("groups"), param("out")
 	add := Load(Param("add"), GP8())
 	acc, sum := ymm[0:2], ymm[2:4]
 	input, weight, other, sign := ymm[4], ymm[5:7], ymm[7:9], ymm[9:11]
@@ -232,79 +233,73 @@ func matVecQ2(quads bool) {
 	} else {
 		VPBROADCASTD(constant32("bytes80", 0x80808080), constant)
 	}
-	loop("block", blocks, func() {
+	for h := range 2 {
+		VXORPS(acc[h], acc[h], acc[h])
+	}
+	loop("group", groups, func() {
 		for h := range 2 {
-			VXORPS(acc[h], acc[h], acc[h])
+			VPXOR(sum[h], sum[h], sum[h])
 		}
-		x, g := GP64(), GP64()
-		MOVQ(x0, x)
-		MOVQ(groups, g)
-		loop("group", g, func() {
-			for h := range 2 {
-				VPXOR(sum[h], sum[h], sum[h])
-			}
-			if quads {
-				for i := range 4 {
-					for h := range 2 {
-						VMOVDQU(Mem{Base: w, Disp: 64*i + 32*h}, weight[h])
-					}
-					VPBROADCASTD(Mem{Base: x, Disp: 4 * i}, input)
-					for h := range 2 {
-						VPAND(constant, weight[h], other[h])
-						VPMADDUBSW(input, other[h], other[h])
-						VPADDW(other[h], sum[h], sum[h])
-					}
-					VPBROADCASTD(Mem{Base: x, Disp: 4*i + 16}, input)
-					for h := range 2 {
-						VPSRLW(U8(4), weight[h], weight[h])
-						VPAND(constant, weight[h], weight[h])
-						VPMADDUBSW(input, weight[h], weight[h])
-						VPADDW(weight[h], sum[h], sum[h])
-					}
-				}
-				VPBROADCASTD(Mem{Base: x, Disp: xCorrection}, input)
-				VPSRAD(U8(4), input, input)
+		if quads {
+			for i := range 4 {
 				for h := range 2 {
-					VPMADDWD(ones, sum[h], sum[h])
-					VPADDD(input, sum[h], sum[h])
+					VMOVDQU(Mem{Base: w, Disp: 64*i + 32*h}, weight[h])
 				}
-			} else {
-				for i := range 8 {
-					VPBROADCASTD(Mem{Base: x, Disp: 4 * i}, input)
-					for h := range 2 {
-						VPXOR(Mem{Base: w, Disp: 64*i + 32*h}, constant, weight[h])
-						VPABSB(weight[h], other[h])
-						VPSIGNB(weight[h], input, sign[h])
-						VPMADDUBSW(sign[h], other[h], other[h])
-						VPMADDWD(ones, other[h], other[h])
-						VPADDD(other[h], sum[h], sum[h])
-					}
+				VPBROADCASTD(Mem{Base: x, Disp: 4 * i}, input)
+				for h := range 2 {
+					VPAND(constant, weight[h], other[h])
+					VPMADDUBSW(input, other[h], other[h])
+					VPADDW(other[h], sum[h], sum[h])
+				}
+				VPBROADCASTD(Mem{Base: x, Disp: 4*i + 16}, input)
+				for h := range 2 {
+					VPSRLW(U8(4), weight[h], weight[h])
+					VPAND(constant, weight[h], weight[h])
+					VPMADDUBSW(input, weight[h], weight[h])
+					VPADDW(weight[h], sum[h], sum[h])
 				}
 			}
+			VPBROADCASTD(Mem{Base: x, Disp: xCorrection}, input)
+			VPSRAD(U8(4), input, input)
 			for h := range 2 {
-				VCVTDQ2PS(sum[h], sum[h])
-				VCVTPH2PS(Mem{Base: scales, Disp: 16 * h}, other[h])
+				VPMADDWD(ones, sum[h], sum[h])
+				VPADDD(input, sum[h], sum[h])
 			}
-			VBROADCASTSS(Mem{Base: x, Disp: xScale}, scale)
-			for h := range 2 {
-				VMULPS(scale, other[h], other[h])
-				VFMADD231PS(other[h], sum[h], acc[h])
+		} else {
+			for i := range 8 {
+				VPBROADCASTD(Mem{Base: x, Disp: 4 * i}, input)
+				for h := range 2 {
+					VPXOR(Mem{Base: w, Disp: 64*i + 32*h}, constant, weight[h])
+					VPABSB(weight[h], other[h])
+					VPSIGNB(weight[h], input, sign[h])
+					VPMADDUBSW(sign[h], other[h], other[h])
+					VPMADDWD(ones, other[h], other[h])
+					VPADDD(other[h], sum[h], sum[h])
+				}
 			}
-			ADDQ(step, x)
-			ADDQ(I32(weightGroup(quads)), w)
-			ADDQ(Imm(scaleGroup), scales)
-		})
-		TESTB(add, add)
-		JZ(LabelRef("store"))
-		for h := range 2 {
-			VADDPS(Mem{Base: out, Disp: 32 * h}, acc[h], acc[h])
 		}
-		Label("store")
 		for h := range 2 {
-			VMOVUPS(acc[h], Mem{Base: out, Disp: 32 * h})
+			VCVTDQ2PS(sum[h], sum[h])
+			VCVTPH2PS(Mem{Base: scales, Disp: 16 * h}, other[h])
 		}
-		ADDQ(Imm(4*rowsPerBlock), out)
+		VBROADCASTSS(Mem{Base: x, Disp: xScale}, scale)
+		for h := range 2 {
+			VMULPS(scale, other[h], other[h])
+			VFMADD231PS(other[h], sum[h], acc[h])
+		}
+		ADDQ(step, x)
+		ADDQ(I32(2*halfGroup(quads)), w)
+		ADDQ(I32(scaleGroup), scales)
 	})
+	TESTB(add, add)
+	JZ(LabelRef("store"))
+	for h := range 2 {
+		VADDPS(Mem{Base: out, Disp: 32 * h}, acc[h], acc[h])
+	}
+	Label("store")
+	for h := range 2 {
+		VMOVUPS(acc[h], Mem{Base: out, Disp: 32 * h})
+	}
 	ret()
 }
 
