@@ -79,15 +79,24 @@ func luhn(digits string) bool {
 	return sum%10 == 0
 }
 
-// findIBAN gives the first IBAN: two letters, two check digits and 11 to 30 characters whose number has the remainder 1 of 97
-// (ISO 13616, ISO/IEC 7064 MOD 97-10). What follows an IBAN in a text may look like its end, so every length is tried. "" is none.
+// ibanLengths are the lengths of IBANs by country (the IBAN registry of ISO 13616).
+var ibanLengths = map[string]int{
+	"AD": 24, "AE": 23, "AL": 28, "AT": 20, "AZ": 28, "BA": 20, "BE": 16, "BG": 22, "BH": 22, "BR": 29, "CH": 21, "CR": 22, "CY": 28,
+	"CZ": 24, "DE": 22, "DK": 18, "DO": 28, "EE": 20, "EG": 29, "ES": 24, "FI": 18, "FO": 18, "FR": 27, "GB": 22, "GE": 22, "GI": 23,
+	"GL": 18, "GR": 27, "GT": 28, "HR": 21, "HU": 28, "IE": 22, "IL": 23, "IQ": 23, "IS": 26, "IT": 27, "JO": 30, "KW": 30, "KZ": 20,
+	"LB": 28, "LI": 21, "LT": 20, "LU": 20, "LV": 21, "MC": 27, "MD": 24, "ME": 22, "MK": 19, "MR": 27, "MT": 31, "MU": 30, "NL": 18,
+	"NO": 15, "PK": 24, "PL": 28, "PS": 29, "PT": 25, "QA": 29, "RO": 24, "RS": 22, "SA": 24, "SE": 24, "SI": 19, "SK": 24, "SM": 27,
+	"TN": 24, "TR": 26, "UA": 29, "VA": 22, "VG": 24, "XK": 20,
+}
+
+// findIBAN gives the first IBAN: a country's letters, two check digits and as many characters as the country's IBANs have, whose
+// number has the remainder 1 of 97 (ISO 13616, ISO/IEC 7064 MOD 97-10). "" is none. Words that look alike have fewer digits.
 func findIBAN(text string) string {
-	for _, at := range ibanLike.FindAllStringIndex(text, -1) {
-		compact := strings.ToUpper(strings.NewReplacer(" ", "", "-", "").Replace(text[at[0]:at[1]]))
-		for n := min(len(compact), 34); n >= 15; n-- {
-			if mod97(compact[:n]) {
-				return compact[:n]
-			}
+	for _, found := range ibanLike.FindAllString(text, -1) {
+		compact := strings.ToUpper(strings.NewReplacer(" ", "", "-", "").Replace(found))
+		n := ibanLengths[compact[:2]]
+		if n > 0 && len(compact) >= n && len(nonDigit.ReplaceAllString(compact[:n], "")) >= 8 && mod97(compact[:n]) {
+			return compact[:n]
 		}
 	}
 	return ""

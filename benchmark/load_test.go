@@ -198,6 +198,7 @@ func TestLoadNamesFileAndLine(t *testing.T) {
 		{"transform", "x.yaml", "- vars: {message: a}\n  options: {transform: output.x}\n  " + ok, `x.yaml:2: the option "transform"`},
 		{"deep", "x.json", strings.Repeat("[", 1000) + strings.Repeat("]", 1000), "x.json:1: values are nested"},
 		{"deep YAML", "x.yaml", strings.Repeat("[", 100_000), "x.yaml:1: lists are nested"},
+		{"stacked lists", "x.yaml", "- a\n" + strings.Repeat("- ", 100_000), "x.yaml:2: lists are nested"},
 		{"aliases that multiply", "x.yaml", bomb(), "x.yaml:"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 // make a short YAML file long.
 const (
 	maxFileBytes = 64 << 20
-	maxNodes     = 8 << 20
+	maxRepeated  = 100_000 // values that aliases repeat
 	maxDepth     = 32
 )
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -49,8 +50,11 @@ func parseYAML(file string, data []byte) (root node, err error) {
 	return c.node(body, 0)
 }
 
-// tooDeep is the line on which brackets nest deeper than any suite's do; 0 for none. The parser recurses, and a Go stack that
-// overflows cannot be recovered from. Brackets within texts count too: a text with that many open ones is no question.
+// stacked finds a line that opens one list, tag or anchor after another.
+var stacked = regexp.MustCompile(`(?m)^[ \t]*(?:(?:[-?:]|[!&][^ \t\n]*)[ \t]+){33}`)
+
+// tooDeep is the line on which brackets or dashes nest deeper than any suite's do; 0 for none. The parser recurses, and a Go stack
+// that overflows cannot be recovered from. Those within texts count too: a text with that many is no question.
 func tooDeep(data []byte) int {
 	depth, line := 0, 1
 	for _, b := range data {
@@ -66,19 +70,28 @@ func tooDeep(data []byte) int {
 			return line
 		}
 	}
+	if at := stacked.FindIndex(data); at != nil {
+		return 1 + bytes.Count(data[:at[0]], []byte("\n"))
+	}
 	return 0
 }
 
 type yamlConverter struct {
 	file    string
 	anchors map[string]ast.Node
-	nodes   int
+	// aliases is how many of them lead to the node that is read, repeated how many values they brought in.
+	aliases, repeated int
 }
 
 func (c *yamlConverter) node(in ast.Node, depth int) (node, error) {
-	c.nodes++
-	if c.nodes > maxNodes || depth > maxDepth {
-		return node{}, fail(c.file, lineOf(in), "the file holds more than %d values, or values nested more than %d deep", maxNodes, maxDepth)
+	if c.aliases > 0 {
+		c.repeated++
+	}
+	if c.repeated > maxRepeated {
+		return node{}, fail(c.file, lineOf(in), "aliases repeat more than %d values", maxRepeated)
+	}
+	if depth > maxDepth {
+		return node{}, fail(c.file, lineOf(in), "values are nested more than %d deep", maxDepth)
 	}
 	n := node{line: lineOf(in)}
 	switch in := in.(type) {
@@ -107,6 +120,8 @@ func (c *yamlConverter) node(in ast.Node, depth int) (node, error) {
 		if err != nil {
 			return node{}, err
 		}
+		c.aliases++
+		defer func() { c.aliases-- }()
 		return c.node(value, depth+1)
 	case *ast.TagNode:
 		return c.tagged(in, depth)
