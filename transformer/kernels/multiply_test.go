@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -64,13 +65,19 @@ func checkMultiply(t testing.TB, pool *Pool, format Format, rows, cols, n int, a
 	}
 	Multiply(pool, &in, Product{W: m, Out: out, Step: step, Add: add})
 
+	seen := make([]float64, n*cols)
+	for i := range n {
+		for c := range cols {
+			seen[i*cols+c] = in.seen(i, c)
+		}
+	}
 	w := make([]float32, cols)
 	for r := range rows {
 		m.Row(r, w)
 		for i := range n {
 			var want, size float64
-			for c, v := range w {
-				p := float64(v) * in.seen(i, c)
+			for c, v := range seen[i*cols:][:cols] {
+				p := float64(w[c]) * v
 				want += p
 				size += math.Abs(p)
 			}
@@ -83,7 +90,7 @@ func checkMultiply(t testing.TB, pool *Pool, format Format, rows, cols, n int, a
 		}
 	}
 	for i := range n - 1 { // what lies between the outputs is left alone
-		require.Equal(t, before[i*step+rows:(i+1)*step], out[i*step+rows:(i+1)*step])
+		require.True(t, slices.Equal(before[i*step+rows:(i+1)*step], out[i*step+rows:(i+1)*step]))
 	}
 }
 
@@ -94,12 +101,12 @@ func TestMultiplyAgreesWithFloat64(t *testing.T) {
 		for _, format := range formats {
 			for _, size := range [][3]int{
 				{1, 1, 1}, {3, 31, 1}, {16, 32, 1}, {17, 33, 1}, {100, 63, 1}, {288, 288, 1}, {65, 600, 1},
-				{1, 1, 2}, {31, 3, 3}, {32, 32, 5}, {33, 100, 7}, {16, 64, 12}, {50, 65, 13}, {100, 300, 33}, {63, 31, 70}, {300, 31, 100},
+				{1, 1, 2}, {31, 3, 3}, {32, 32, 5}, {33, 100, 7}, {16, 64, 12}, {50, 65, 13}, {33, 300, 33}, {63, 31, 70}, {100, 31, 100},
 			} {
 				for _, add := range []bool{false, true} {
 					checkMultiply(t, nil, format, size[0], size[1], size[2], add)
-					checkMultiply(t, pool, format, size[0], size[1], size[2], add)
 				}
+				checkMultiply(t, pool, format, size[0], size[1], size[2], false)
 			}
 		}
 	})
