@@ -55,6 +55,8 @@ type Model struct {
 	Name  string
 	Kind  string
 	Queue string // the task queue on which it is called
+	// HistoryBytes bounds what is sent of a conversation's earlier turns; 0 where the model's window is not configured.
+	HistoryBytes int
 }
 
 // Deps is what the API stands on. All fields are required.
@@ -95,6 +97,9 @@ func Handler(d Deps) http.Handler {
 
 	known := r.Group("", s.authenticate)
 	known.POST("/api/v1/chat", s.limit, s.chat)
+	known.POST("/v1/chat/completions", s.limit, s.complete)
+	known.GET("/v1/models", s.openAIModels)
+	known.GET("/v1/models/:id", s.openAIModel)
 	known.GET("/api/v1/turns/:id", s.readTurn)
 	known.GET("/api/v1/conversations", s.conversations)
 	known.GET("/api/v1/conversations/:id", s.transcript)
@@ -119,7 +124,7 @@ type server struct {
 func (s *server) target(name string) (workflows.Target, bool) {
 	for _, m := range s.Models {
 		if m.Name == name {
-			return workflows.Target{Model: m.Name, Queue: m.Queue}, true
+			return workflows.Target{Model: m.Name, Queue: m.Queue, HistoryBytes: m.HistoryBytes}, true
 		}
 	}
 	return workflows.Target{}, false

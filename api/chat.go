@@ -42,7 +42,8 @@ type chatResponse struct {
 	Usage            chatUsage `json:"usage"`
 	FinishReason     string    `json:"finish_reason"`
 	FallbackFrom     string    `json:"fallback_from,omitempty"`
-	Choice           string    `json:"choice,omitempty"` // the response again, of a request with choices
+	OmittedTurns     int       `json:"omitted_turns,omitempty"` // the conversation's oldest, which the model was not told
+	Choice           string    `json:"choice,omitempty"`        // the response again, of a request with choices
 	// ChoiceProbabilities are those of the request's choices, in their order.
 	ChoiceProbabilities []float64 `json:"choice_probabilities,omitempty"`
 }
@@ -102,7 +103,7 @@ func (s *server) chat(c *gin.Context) {
 		writeError(c, p)
 		return
 	}
-	in, p := s.turn(c, req, key, timeout)
+	in, p := s.turn(c, req.question(), key, timeout)
 	if p != nil {
 		writeError(c, p)
 		return
@@ -140,6 +141,7 @@ func chatResponseOf(answer workflows.Answer, conversation *string) chatResponse 
 		Usage:            chatUsage{usage.PromptTokens, usage.CompletionTokens, usage.PromptTokens + usage.CompletionTokens},
 		FinishReason:     string(answer.Completion.FinishReason),
 		FallbackFrom:     answer.FallbackFrom,
+		OmittedTurns:     answer.Completion.OmittedMessages / 2, // a turn is a question and its reply
 
 		ChoiceProbabilities: answer.Completion.ChoiceProbabilities,
 	}
@@ -149,43 +151,56 @@ func chatResponseOf(answer workflows.Answer, conversation *string) chatResponse 
 	return body
 }
 
-// turn makes the workflow's input of a valid request.
-func (s *server) turn(c *gin.Context, req chatRequest, key string, timeout time.Duration) (workflows.TurnInput, *problem) {
-	conversation := ""
-	if req.ConversationID != nil {
-		conversation = *req.ConversationID
+// question is a valid request of either route.
+type question struct {
+	digest       string  // tells it from another one with the same Idempotency-Key
+	conversation string  // "" for a turn that stands alone
+	model        *string // the one to ask; nil for the route
+	messages     []llm.Message
+	options      llm.Options
+}
+
+func (r *chatRequest) question() question {
+	q := question{digest: digest(*r), model: r.Model, options: llm.Options{Temperature: r.Temperature, Choices: r.Choices}}
+	if r.ConversationID != nil {
+		q.conversation = *r.ConversationID
 	}
+	if r.MaxTokens != nil {
+		q.options.MaxTokens = *r.MaxTokens
+	}
+	if r.Context != "" {
+		q.messages = append(q.messages, llm.Message{Role: llm.System, Text: r.Context})
+	}
+	q.messages = append(q.messages, llm.Message{Role: llm.User, Text: r.Message})
+	return q
+}
+
+// turn makes the workflow's input of a question.
+func (s *server) turn(c *gin.Context, q question, key string, timeout time.Duration) (workflows.TurnInput, *problem) {
 	in := workflows.TurnInput{
-		ID:           turns.NewID(tenant(c), conversation, key),
+		ID:           turns.NewID(tenant(c), q.conversation, key),
 		Nonce:        uuid.NewString(),
-		Digest:       digest(req),
+		Digest:       q.digest,
 		Tenant:       tenant(c),
 		Timeout:      timeout,
-		Conversation: conversation,
-		Options:      llm.Options{Temperature: req.Temperature, Choices: req.Choices},
-	}
-	if req.Context != "" {
-		in.Messages = append(in.Messages, llm.Message{Role: llm.System, Text: req.Context})
-	}
-	in.Messages = append(in.Messages, llm.Message{Role: llm.User, Text: req.Message})
-	if req.MaxTokens != nil {
-		in.MaxTokens = *req.MaxTokens
+		Conversation: q.conversation,
+		Messages:     q.messages,
+		Options:      q.options,
 	}
 	if p := s.claim(c, key, in); p != nil {
 		return in, p
 	}
-	names := plan(s.Routes.Route(), cmp.Or(conversation, in.ID))
-	if req.Model != nil {
-		names = []string{*req.Model}
+	names := plan(s.Routes.Route(), cmp.Or(q.conversation, in.ID))
+	if q.model != nil {
+		names = []string{*q.model}
 	}
 	for i, name := range names {
 		target, ok := s.target(name)
 		switch {
 		case ok:
 			in.Route = append(in.Route, target)
-		case req.Model != nil:
-			return in, &problem{status: http.StatusNotFound, kind: invalidRequestType, code: "model_not_found", param: "model",
-				message: "there is no such model; GET /models lists them"}
+		case q.model != nil:
+			return in, noModel("model")
 		default:
 			// The route of a store that other processes share may name a model that this one lacks.
 			s.Log.Error("the route names a model that is not configured here", "model", name, "place", i)

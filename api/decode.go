@@ -24,23 +24,32 @@ const idempotencyHeader = "Idempotency-Key"
 
 // decode reads exactly one JSON object into v, which says with its tags what may stand in it.
 func decode(c *gin.Context, v any) *problem {
+	body, p := readJSON(c)
+	if p != nil {
+		return p
+	}
+	if wrong := strictjson.Body(body, v); wrong != nil {
+		return invalid(wrong.Field, wrong.Message)
+	}
+	return nil
+}
+
+// readJSON reads a body that was sent as JSON.
+func readJSON(c *gin.Context) ([]byte, *problem) {
 	if media, _, err := mime.ParseMediaType(c.GetHeader("Content-Type")); err != nil || media != "application/json" {
-		return &problem{status: http.StatusUnsupportedMediaType, kind: invalidRequestType, code: "unsupported_media_type",
+		return nil, &problem{status: http.StatusUnsupportedMediaType, kind: invalidRequestType, code: "unsupported_media_type",
 			message: "the body must be JSON, sent with Content-Type: application/json"}
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, maxBodyBytes))
 	if err != nil {
 		var tooLarge *http.MaxBytesError
 		if errors.As(err, &tooLarge) {
-			return &problem{status: http.StatusRequestEntityTooLarge, kind: invalidRequestType, code: "body_too_large",
+			return nil, &problem{status: http.StatusRequestEntityTooLarge, kind: invalidRequestType, code: "body_too_large",
 				message: fmt.Sprintf("the body is over %d bytes: send a shorter one", maxBodyBytes)}
 		}
-		return invalid("", "the body could not be read to its end")
+		return nil, invalid("", "the body could not be read to its end")
 	}
-	if wrong := strictjson.Body(body, v); wrong != nil {
-		return invalid(wrong.Field, wrong.Message)
-	}
-	return nil
+	return body, nil
 }
 
 // checkText refuses what no customer types. Template tokens such as <|end|> are text like any other.

@@ -53,6 +53,11 @@ func notFound(message string) *problem {
 	return &problem{status: http.StatusNotFound, kind: invalidRequestType, code: "not_found", message: message}
 }
 
+func noModel(param string) *problem {
+	return &problem{status: http.StatusNotFound, kind: invalidRequestType, code: "model_not_found", param: param,
+		message: "there is no such model; GET /models lists them"}
+}
+
 // statusOf maps a turn's failure to HTTP. 499 is what proxies log for a caller who hung up.
 func statusOf(code llm.Code) (status int, kind string) {
 	switch code {

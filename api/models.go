@@ -62,8 +62,7 @@ func (s *server) switchModel(c *gin.Context) {
 	name := c.Param("model_version")
 	target, ok := s.target(name)
 	if !ok {
-		writeError(c, &problem{status: http.StatusNotFound, kind: invalidRequestType, code: "model_not_found", param: "model_version",
-			message: "there is no such model; GET /models lists them"})
+		writeError(c, noModel("model_version"))
 		return
 	}
 	percent, p := percentQuery(c)

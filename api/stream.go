@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"time"
@@ -21,7 +22,8 @@ const (
 	late = 5 * time.Second
 )
 
-// streamed is a streamed reply in one route's wire format. An error of it means that the client is gone.
+// streamed is a streamed reply in one route's wire format. An error of it means that the client is gone, unless it is a
+// *problem: then the format has no way to go on, and the client is to be told the problem while the turn itself goes on.
 type streamed interface {
 	stream.Writer
 	// Begun tells whether the status is out: a failure then goes to Fail, before that it gets a status of its own.
@@ -86,8 +88,10 @@ func (s *server) stream(c *gin.Context, t submission, to streamed) {
 // follow tells the client of a reply from a position on, and ends it with what answered gives. It returns when both
 // are over.
 func (s *server) follow(c *gin.Context, reader *stream.Reader, from stream.Position, to streamed, answered func(context.Context) (workflows.Answer, error)) (workflows.Answer, error) {
-	ctx, hangUp := context.WithCancel(c.Request.Context())
+	ctx, hangUp := context.WithCancel(context.WithoutCancel(c.Request.Context()))
 	defer hangUp()
+	stay := context.AfterFunc(c.Request.Context(), hangUp)
+	defer stay()
 	var answer workflows.Answer
 	var err error
 	done := make(chan struct{})
@@ -97,13 +101,21 @@ func (s *server) follow(c *gin.Context, reader *stream.Reader, from stream.Posit
 	}()
 	follower := stream.NewFollower(reader, from, to)
 	gone := follower.Live(ctx, done, keepAlive)
-	if gone != nil {
+	var stuck *problem
+	switch {
+	case errors.As(gone, &stuck):
+		stay() // a client that hangs up now can still fetch the turn
+		gone = to.Fail(stuck)
+	case gone != nil:
 		hangUp()
 	}
 	<-done
 	switch {
+	case stuck != nil:
 	case err == nil && gone == nil:
-		if gone = follower.Finish(answer.Completion); gone == nil {
+		if gone = follower.Finish(answer.Completion); errors.As(gone, &stuck) {
+			gone = to.Fail(stuck)
+		} else if gone == nil {
 			gone = to.Done(answer)
 		}
 	case err != nil && !to.Begun():

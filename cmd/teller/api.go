@@ -11,6 +11,7 @@ import (
 	"teller/activities"
 	"teller/api"
 	"teller/config"
+	"teller/llm"
 	"teller/prices"
 	"teller/store"
 	"teller/telemetry"
@@ -144,6 +145,9 @@ func forgetKeys(ctx context.Context, rows *store.Store, logger *slog.Logger) {
 	}
 }
 
+// maxHistoryBytes leaves most of the 2 MiB that Temporal takes as an activity's input for what JSON makes of the text.
+const maxHistoryBytes = 512 << 10
+
 func apiModels(cfg config.Config) []api.Model {
 	models := make([]api.Model, len(cfg.Models))
 	for i, m := range cfg.Models {
@@ -151,7 +155,8 @@ func apiModels(cfg config.Config) []api.Model {
 		if m.Kind == config.Transformer {
 			queue = workflows.QueueGPU
 		}
-		models[i] = api.Model{Name: m.Name, Kind: string(m.Kind), Queue: queue}
+		history := min(m.ContextTokens*llm.BytesPerToken, maxHistoryBytes)
+		models[i] = api.Model{Name: m.Name, Kind: string(m.Kind), Queue: queue, HistoryBytes: history}
 	}
 	return models
 }
