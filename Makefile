@@ -84,11 +84,13 @@ fuzz: ## run each fuzz target for FUZZTIME (10s)
 	@scripts/fuzz.sh $(FUZZTIME)
 
 BENCH ?= .
-.PHONY: bench bench-turn bench-floor
+.PHONY: bench bench-turn bench-stream bench-floor
 bench: ## run the benchmarks whose names match BENCH (all); bin/tools/benchstat compares two outputs
 	go test -run='^$$' -bench='$(BENCH)' -benchmem ./...
 bench-turn: build ## what the gateway adds to a turn, beside the floor of the same server
 	@$(static) go run ./cmd/bench-turn $(ARGS)
+bench-stream: build ## streamed turns: time to first token, turns a second, many streams at once
+	@$(static) go run ./cmd/bench-turn --stream $(ARGS)
 bench-floor: bin/teller-temporal ## the embedded Temporal server alone, with nothing of Teller's on it
 	$(binaries) go test -C embedded -run='^$$' -bench='$(BENCH)'
 

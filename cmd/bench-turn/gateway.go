@@ -53,7 +53,8 @@ func startGateway(ctx context.Context, bin, dir string) (*gateway, error) {
 		http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256}}}
 	g.env = append(os.Environ(), "TELLER_TEMPORAL_ADDR="+addresses[0], "TELLER_UI_ADDR="+addresses[1],
 		"TELLER_API_ADDR="+addresses[2], "TELLER_DATA_DIR="+filepath.Join(dir, "data"), "TEMPORAL_ADDRESS="+addresses[0],
-		"TEMPORAL_CONFIG_FILE="+os.DevNull, "MODEL_VERSION=qlora", "TELLER_FALLBACKS=qlora", "VLLM_BASE_URL="+model.URL())
+		"TEMPORAL_CONFIG_FILE="+os.DevNull, "MODEL_VERSION=qlora", "TELLER_FALLBACKS=qlora", "VLLM_BASE_URL="+model.URL(),
+		fmt.Sprint("TELLER_WORKER_SLOTS=", 2*openStreams))
 	teller := filepath.Join(bin, "teller")
 	for _, args := range [][]string{
 		{"temporal", filepath.Join(bin, "teller-temporal")},

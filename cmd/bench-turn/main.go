@@ -17,6 +17,7 @@ type cli struct {
 	Turns   int    `default:"300" help:"Turns in each measurement."`
 	Rounds  int    `default:"5" help:"Measurements of each kind; they take turns, so that a busy machine is busy for all."`
 	Callers []int  `default:"1,8,32" help:"How many callers at once."`
+	Stream  bool   `help:"Instead: measure streamed turns. 'make bench-stream' runs it."`
 	Soak    int    `help:"Instead: run this many turns and print the memory of each process on the way."`
 	Bin     string `default:"bin" help:"The folder with teller and teller-temporal."`
 
@@ -39,6 +40,9 @@ func (c cli) run() error {
 	if c.FloorWorker != "" {
 		return serveFloor(ctx, c.FloorWorker)
 	}
+	if c.AskModel != "" && c.Stream {
+		return printFirstTokens(ctx, c.AskModel, c.Turns, c.Callers[0])
+	}
 	if c.AskModel != "" {
 		return askModel(ctx, c.AskModel, c.Turns)
 	}
@@ -58,6 +62,9 @@ func (c cli) run() error {
 	defer g.stop()
 	if c.Soak > 0 {
 		return soak(ctx, g, c.Soak)
+	}
+	if c.Stream {
+		return streams(ctx, g, c)
 	}
 	f, err := startFloor(ctx, g)
 	if err != nil {

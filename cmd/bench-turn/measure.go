@@ -67,9 +67,11 @@ func measure(ctx context.Context, turns, callers int, turn func(ctx context.Cont
 	}
 	wg.Wait()
 	r := result{took: time.Since(started), latencies: slices.Concat(perCaller...)}
-	slices.Sort(r.latencies)
+	r.sort()
 	return r, failed
 }
+
+func (r result) sort() { slices.Sort(r.latencies) }
 
 // kinds are the measurements, in the order in which they take turns.
 var kinds = []string{"floor chat", "teller chat", "floor conversation", "teller conversation"}
@@ -156,6 +158,10 @@ func median(rs []result, of func(result) float64) float64 {
 	for i, r := range rs {
 		values[i] = of(r)
 	}
+	return middle(values)
+}
+
+func middle(values []float64) float64 {
 	sort.Float64s(values)
 	return values[len(values)/2]
 }
@@ -167,8 +173,7 @@ func medianRatio(rs, floors []result, own float64) float64 {
 	for i := range rs {
 		ratios[i] = (rs[i].percentile(.5) - own) / floors[i].percentile(.5)
 	}
-	sort.Float64s(ratios)
-	return ratios[len(ratios)/2]
+	return middle(ratios)
 }
 
 // soak runs turns alone and in conversations, and prints what the processes hold on the way.
