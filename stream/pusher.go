@@ -16,7 +16,9 @@ import (
 )
 
 const (
-	maxQueued   = 4096             // frames that wait for one API process
+	maxQueued   = 4096             // attempts with something to send to one API process
+	maxWaiting  = 128 << 10        // bytes of one attempt that wait: as JSON still less than a frame may have
+	maxLink     = 16 << 20         // bytes of all attempts that wait for one API process
 	batchBytes  = 32 << 10         // frames that go out in one write
 	dialWithin  = time.Second      // for a connection to be made
 	writeWithin = 2 * time.Second  // for a write to be taken
@@ -42,9 +44,21 @@ type Pusher struct {
 // link is the way to one API process.
 type link struct {
 	url     string
-	queue   chan []byte
+	queue   chan *sending
+	bytes   int       // that wait
 	epoch   int       // counts how often frames were lost
 	resumes time.Time // nothing is sent before then
+}
+
+// sending is one attempt's pieces on their way. What comes while earlier pieces wait goes out with them.
+type sending struct {
+	next   Frame // without the pieces
+	waits  llm.Delta
+	size   int  // of waits
+	queued bool // the link has it in its queue
+	begun  bool
+	epoch  int  // of the link, once begun
+	lost   bool // nothing more is sent
 }
 
 // NewPusher makes a pusher. Close ends it.
@@ -74,50 +88,57 @@ func (p *Pusher) Close() {
 // Open gives the function that takes the pieces of one attempt, one call at a time. It returns at once, whatever becomes
 // of the pieces; after the first that is lost it sends no more of the attempt.
 func (p *Pusher) Open(to Target, attempt int64) func(llm.Delta) {
-	frame := Frame{Turn: to.Turn, Token: to.Token, Attempt: attempt}
-	epoch, lost := 0, false
-	return func(d llm.Delta) {
-		if lost {
-			return
-		}
-		frame.Delta = d
-		line, err := json.Marshal(frame)
-		if err != nil || len(line) >= maxFrameBytes {
-			lost = true
-			return
-		}
-		sent, ok := p.offer(to.Address, append(line, '\n'))
-		if !ok || (frame.Sequence > 0 && sent != epoch) {
-			lost = true
-			return
-		}
-		epoch = sent
-		frame.Sequence++
-	}
+	s := &sending{next: Frame{Turn: to.Turn, Token: to.Token, Attempt: attempt}}
+	return func(d llm.Delta) { p.add(to.Address, s, d) }
 }
 
-// offer queues a line, and gives the link's epoch.
-func (p *Pusher) offer(address string, line []byte) (epoch int, ok bool) {
+// add queues a piece.
+func (p *Pusher) add(address string, s *sending, d llm.Delta) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.ctx.Err() != nil {
-		return 0, false
+	if s.lost || p.ctx.Err() != nil {
+		return
 	}
 	l, known := p.links[address]
 	if !known {
-		l = &link{url: "http://" + address + path, queue: make(chan []byte, maxQueued)}
+		l = &link{url: "http://" + address + path, queue: make(chan *sending, maxQueued)}
 		p.links[address] = l
 		p.ends.Go(func() { p.run(address, l) })
 	}
-	if time.Now().Before(l.resumes) {
-		return l.epoch, false
+	size := sizeOf(d)
+	s.lost = s.begun && s.epoch != l.epoch || s.size+size > maxWaiting || l.bytes+size > maxLink || time.Now().Before(l.resumes)
+	if s.lost {
+		return
 	}
-	select {
-	case l.queue <- line:
-		return l.epoch, true
-	default:
-		return l.epoch, false
+	if !s.queued {
+		select {
+		case l.queue <- s:
+		default:
+			s.lost = true
+			return
+		}
 	}
+	s.begun, s.epoch, s.queued = true, l.epoch, true
+	s.waits.Text += d.Text
+	s.waits.LogProbs = append(s.waits.LogProbs, d.LogProbs...)
+	s.size += size
+	l.bytes += size
+}
+
+// take gives what waits of an attempt as a line; nil when it cannot be sent.
+func (p *Pusher) take(l *link, s *sending) []byte {
+	p.mu.Lock()
+	frame := s.next
+	frame.Delta = s.waits
+	l.bytes -= s.size
+	s.waits, s.size, s.queued = llm.Delta{}, 0, false
+	s.next.Sequence++
+	p.mu.Unlock()
+	line, err := json.Marshal(frame)
+	if err != nil || len(line) >= maxFrameBytes {
+		return nil // the hub sees the gap
+	}
+	return append(line, '\n')
 }
 
 // run sends what is queued until nothing came for a while.
@@ -133,7 +154,7 @@ func (p *Pusher) run(address string, l *link) {
 		if err != nil {
 			l.epoch++
 			l.resumes = time.Now().Add(restWithin)
-			l.drop()
+			p.drop(l)
 			p.log.Debug("the pieces of replies do not reach an API process", "address", address, "error", err)
 		}
 		p.mu.Unlock()
@@ -141,10 +162,12 @@ func (p *Pusher) run(address string, l *link) {
 }
 
 // drop empties the queue.
-func (l *link) drop() {
+func (p *Pusher) drop(l *link) {
 	for {
 		select {
-		case <-l.queue:
+		case s := <-l.queue:
+			l.bytes -= s.size
+			s.waits, s.size, s.queued, s.lost = llm.Delta{}, 0, false, true
 		default:
 			return
 		}
@@ -155,9 +178,9 @@ func (l *link) drop() {
 func (p *Pusher) connect(l *link) error {
 	idle := time.NewTimer(idleWithin)
 	defer idle.Stop()
-	var line []byte
+	var next *sending
 	select {
-	case line = <-l.queue:
+	case next = <-l.queue:
 	case <-idle.C:
 		return nil
 	case <-p.ctx.Done():
@@ -179,13 +202,15 @@ func (p *Pusher) connect(l *link) error {
 	var batch bytes.Buffer
 	for {
 		batch.Reset()
-		for batch.Write(line); batch.Len() < batchBytes; batch.Write(line) {
-			select {
-			case line = <-l.queue:
-				continue
-			default:
+		for next != nil {
+			batch.Write(p.take(l, next))
+			next = nil
+			if batch.Len() < batchBytes {
+				select {
+				case next = <-l.queue:
+				default:
+				}
 			}
-			break
 		}
 		stuck := time.AfterFunc(writeWithin, cancel)
 		_, err := frames.Write(batch.Bytes())
@@ -195,7 +220,7 @@ func (p *Pusher) connect(l *link) error {
 		}
 		idle.Reset(idleWithin)
 		select {
-		case line = <-l.queue:
+		case next = <-l.queue:
 		case <-ended:
 			return errEnded
 		case <-idle.C:

@@ -81,7 +81,7 @@ func TestNothingHoldsAModelUp(t *testing.T) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		require.NoError(t, err)
 		defer l.Close()
-		sayAll(t, l.Addr().String(), 3*maxQueued)
+		sayAll(t, l.Addr().String(), 3*maxLink/1000)
 	})
 	t.Run("who listens hangs up", func(t *testing.T) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -122,6 +122,24 @@ func sayAll(t *testing.T, address string, pieces int) {
 	case <-time.After(20 * time.Second):
 		require.FailNow(t, "the model waits")
 	}
+}
+
+// What comes while earlier pieces wait goes out with them, in its order.
+func TestPiecesThatWaitAreJoined(t *testing.T) {
+	h, p, _ := served(t)
+	to, r, _ := h.Announce("t", time.Minute)
+	say := p.Open(to, 1)
+	want := ""
+	for i := range 5000 {
+		say(llm.Delta{Text: fmt.Sprint(i, " "), LogProbs: []llm.TokenLogProb{{Token: fmt.Sprint(i)}}})
+		want += fmt.Sprint(i, " ")
+		if i%500 == 499 { // what no reader has taken yet may be lost, so none is
+			awaitText(t, r, want)
+			want = ""
+		}
+	}
+	require.Zero(t, p.links[to.Address].bytes)
+	require.Less(t, h.topics["t"].next, 5000, "not each piece is a frame")
 }
 
 // An API process that was away for a moment gets the turns that begin afterwards.
