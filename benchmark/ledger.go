@@ -71,7 +71,7 @@ func (l *ledger) add(row CaseResult) error {
 	}
 	a := l.models[row.Model]
 	if a == nil {
-		a = &account{errorCodes: map[llm.Code]int{}}
+		a = &account{}
 		l.models[row.Model] = a
 	}
 	for len(a.outcomes) <= at {
@@ -93,6 +93,9 @@ func (a *account) add(row CaseResult, at int) {
 	}
 	if row.Failed() {
 		a.outcomes[at] = failed
+		if a.errorCodes == nil {
+			a.errorCodes = map[llm.Code]int{}
+		}
 		a.errorCodes[row.ErrorCode]++
 		return
 	}

@@ -57,13 +57,15 @@ func Summarise(run Run, rows Rows, table *prices.Table) (Run, error) {
 }
 
 func (l *ledger) describe(m *ModelResult, a *account) {
-	m.Cases, m.Blocked, m.ErrorCodes = a.rows, a.blocked, a.errorCodes
+	m.Cases, m.Blocked, m.ErrorCodes, m.Categories = a.rows, a.blocked, a.errorCodes, nil
 	m.PromptTokens, m.CompletionTokens = a.promptTokens, a.completionTokens
 	m.Accuracy = proportion(l.clusters(a, -1, answered, isRight))
 	m.Failures = proportion(l.clusters(a, -1, asked, isFailed))
-	m.Categories = map[string]Proportion{}
 	for name, category := range l.categories {
 		if p := proportion(l.clusters(a, category, answered, isRight)); p.N > 0 {
+			if m.Categories == nil {
+				m.Categories = map[string]Proportion{}
+			}
 			m.Categories[name] = p
 		}
 	}
