@@ -61,7 +61,7 @@ func parse(data []byte) (*File, error) {
 	if f.Metadata, err = r.metadata(int(entries)); err != nil {
 		return nil, err
 	}
-	alignment, err := f.alignment()
+	alignment, err := f.Metadata.alignment()
 	if err != nil {
 		return nil, err
 	}
@@ -88,8 +88,8 @@ func parse(data []byte) (*File, error) {
 }
 
 // alignment is what tensors start on, in bytes after the header.
-func (f *File) alignment() (int, error) {
-	n, ok, err := f.Metadata.Int(alignmentKey)
+func (m *Metadata) alignment() (int, error) {
+	n, ok, err := m.Int(alignmentKey)
 	switch {
 	case err != nil:
 		return 0, err

@@ -9,17 +9,24 @@ import (
 	"reflect"
 )
 
+// Pending is a tensor to be written. Its bytes are asked for when it is its turn, so that no more than one tensor need be in memory.
+type Pending struct {
+	Name  string
+	Type  Type
+	Shape []int // slowest first
+	Data  func() ([]byte, error)
+}
+
 // Write writes a file of version 3: the metadata and the tensors in their order. It refuses what Parse would refuse.
-func Write(w io.Writer, metadata *Metadata, tensors []Tensor) error {
+func Write(w io.Writer, metadata *Metadata, tensors []Pending) error {
 	if err := write(w, metadata, tensors); err != nil {
 		return fmt.Errorf("gguf: %w", err)
 	}
 	return nil
 }
 
-func write(w io.Writer, metadata *Metadata, tensors []Tensor) error {
-	f := &File{Metadata: metadata, Tensors: tensors}
-	alignment, err := f.alignment()
+func write(w io.Writer, metadata *Metadata, tensors []Pending) error {
+	alignment, err := metadata.alignment()
 	if err != nil {
 		return err
 	}
@@ -29,25 +36,33 @@ func write(w io.Writer, metadata *Metadata, tensors []Tensor) error {
 	}
 	out := bufio.NewWriterSize(w, 1<<20)
 	zeros := make([]byte, alignment)
-	_, err = out.Write(header)
-	if len(tensors) > 0 && err == nil {
-		_, err = out.Write(zeros[:padding(len(header), alignment)])
+	if _, err := out.Write(header); err != nil {
+		return err
 	}
-	for _, t := range tensors {
-		if err != nil {
+	if len(tensors) > 0 {
+		if _, err := out.Write(zeros[:padding(len(header), alignment)]); err != nil {
 			return err
 		}
-		if _, err = out.Write(t.Data); err == nil {
-			_, err = out.Write(zeros[:padding(len(t.Data), alignment)])
-		}
 	}
-	if err != nil {
-		return err
+	for _, t := range tensors {
+		data, err := t.Data()
+		if err != nil {
+			return fmt.Errorf("tensor %q: %w", t.Name, err)
+		}
+		if size, _ := t.Type.Size(t.Shape); size != len(data) {
+			return fmt.Errorf("tensor %q: %v %v wants %d bytes, got %d", t.Name, t.Type, t.Shape, size, len(data))
+		}
+		if _, err := out.Write(data); err != nil {
+			return err
+		}
+		if _, err := out.Write(zeros[:padding(len(data), alignment)]); err != nil {
+			return err
+		}
 	}
 	return out.Flush()
 }
 
-func encodeHeader(metadata *Metadata, tensors []Tensor, alignment int) ([]byte, error) {
+func encodeHeader(metadata *Metadata, tensors []Pending, alignment int) ([]byte, error) {
 	le := binary.LittleEndian
 	out := append([]byte{}, magic...)
 	out = le.AppendUint32(out, version)
@@ -74,8 +89,8 @@ func encodeHeader(metadata *Metadata, tensors []Tensor, alignment int) ([]byte, 
 		if err != nil {
 			return nil, fmt.Errorf("tensor %q: %w", t.Name, err)
 		}
-		if size != len(t.Data) || len(t.Shape) > maxDimensions {
-			return nil, fmt.Errorf("tensor %q: %v %v wants %d bytes, has %d", t.Name, t.Type, t.Shape, size, len(t.Data))
+		if len(t.Shape) > maxDimensions {
+			return nil, fmt.Errorf("tensor %q has %d dimensions, at most %d are possible", t.Name, len(t.Shape), maxDimensions)
 		}
 		out = appendText(out, t.Name)
 		out = le.AppendUint32(out, uint32(len(t.Shape)))

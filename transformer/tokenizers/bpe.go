@@ -259,7 +259,7 @@ func (c *wordCache) put(piece string, word []int32) {
 
 // addMerges makes rules of merges in the order of their ranks. A merge whose result is no ordinary token is left out, so that no text
 // merges into a control token.
-func (b *bpe) addMerges(merges [][2]string, ids map[string]int32, tokens []token) error {
+func (b *bpe) addMerges(merges []merge, ids map[string]int32, tokens []token) error {
 	b.rules = make(map[pair]rule, len(merges))
 	for rank, m := range merges {
 		left, okLeft := ids[m[0]]

@@ -213,15 +213,11 @@ func (s settings) byteLevel(t *Tokenizer, ids map[string]int32) error {
 	if skipsMerges[s.pre] {
 		t.bpe.setWhole(t.tokens)
 	}
-	merges := make([][2]string, len(s.merges))
-	for i, line := range s.merges {
-		m, err := parseMerge(line)
-		if err != nil {
-			return err
-		}
-		merges[i] = m
+	var list merges
+	if err := list.parse(s.merges); err != nil {
+		return err
 	}
-	return t.bpe.addMerges(merges, ids, t.tokens)
+	return t.bpe.addMerges(list, ids, t.tokens)
 }
 
 func (s settings) sentencePiece(t *Tokenizer, ids map[string]int32) error {

@@ -40,7 +40,7 @@ type model struct {
 	ByteFallback            bool       `json:"byte_fallback"`
 	IgnoreMerges            bool       `json:"ignore_merges"`
 	Vocab                   vocabulary `json:"vocab"`
-	Merges                  []merge    `json:"merges"`
+	Merges                  merges     `json:"merges"`
 }
 
 // component is a normalizer, a pre-tokenizer, a post-processor or a decoder; which keys count depends on its type.
@@ -99,52 +99,60 @@ func (v *vocabulary) UnmarshalJSON(data []byte) error {
 		if _, twice := (*v)[spelled]; twice {
 			return fmt.Errorf("token %q occurs twice", spelled)
 		}
-		var id int
-		if err := dec.Decode(&id); err != nil {
-			return fmt.Errorf("token %q: %w", spelled, err)
+		value, err := dec.Token()
+		number, ok := value.(float64)
+		id := int(number)
+		if err != nil || !ok || float64(id) != number {
+			return fmt.Errorf("token %q: its id is not an integer", spelled)
 		}
 		(*v)[spelled] = id
 	}
 	return nil
 }
 
-// merge is two tokens; files spell it "left right" or ["left","right"].
-type merge [2]string
+// merge is two tokens.
+type merge = [2]string
 
-func (m *merge) UnmarshalJSON(data []byte) error {
-	if len(data) > 0 && data[0] == '[' {
-		var parts []string
-		if err := json.Unmarshal(data, &parts); err != nil {
-			return err
-		}
+// merges is a list of merges, which files spell "left right" or ["left","right"].
+type merges []merge
+
+func (m *merges) UnmarshalJSON(data []byte) error {
+	var lines []string
+	if err := json.Unmarshal(data, &lines); err == nil {
+		return m.parse(lines)
+	}
+	var pairs [][]string
+	if err := json.Unmarshal(data, &pairs); err != nil {
+		return fmt.Errorf("merges: %w", err)
+	}
+	*m = make(merges, len(pairs))
+	for i, parts := range pairs {
 		if len(parts) != 2 || parts[0] == "" || parts[1] == "" {
 			return fmt.Errorf("merge %q is not two tokens", parts)
 		}
-		*m = merge(parts)
-		return nil
+		(*m)[i] = merge(parts)
 	}
-	var line string
-	if err := json.Unmarshal(data, &line); err != nil {
-		return err
-	}
-	var err error
-	*m, err = parseMerge(line)
-	return err
+	return nil
 }
 
-// parseMerge takes "left right" apart.
-func parseMerge(line string) (merge, error) {
-	left, right, ok := strings.Cut(line, " ")
-	if !ok || left == "" || right == "" || strings.Contains(right, " ") {
-		return merge{}, fmt.Errorf("merge %q is not two tokens", line)
+// parse takes each "left right" apart.
+func (m *merges) parse(lines []string) error {
+	*m = make(merges, len(lines))
+	for i, line := range lines {
+		left, right, ok := strings.Cut(line, " ")
+		if !ok || left == "" || right == "" || strings.Contains(right, " ") {
+			return fmt.Errorf("merge %q is not two tokens", line)
+		}
+		(*m)[i] = merge{left, right}
 	}
-	return merge{left, right}, nil
+	return nil
 }
 
-// Special names the special tokens that a tokenizer.json does not: tokenizer_config.json does. Empty ones are left to be found
-// by what the post-processor puts around a text.
+// Special says which tokens are BOS and EOS, which a tokenizer.json does not: by their spelling, which tokenizer_config.json has, or else by
+// their id, which config.json has. What is empty or nil is left to be found by what the post-processor puts around a text.
 type Special struct {
-	BOS, EOS string
+	BOS, EOS     string
+	BOSID, EOSID *int
 }
 
 // FromJSON reads a tokenizer.json that holds a BPE.
@@ -293,11 +301,7 @@ func (f *file) readBPE(t *Tokenizer) (*bpe, error) {
 	if f.Model.IgnoreMerges {
 		b.setWhole(t.tokens)
 	}
-	merges := make([][2]string, len(f.Model.Merges))
-	for i, m := range f.Model.Merges {
-		merges[i] = m
-	}
-	return b, b.addMerges(merges, ids, t.tokens)
+	return b, b.addMerges(f.Model.Merges, ids, t.tokens)
 }
 
 // newBPE makes what merging starts from.
@@ -512,22 +516,29 @@ func (t *Tokenizer) postProcess(c *component) error {
 // setSpecial finds BOS and EOS.
 func (t *Tokenizer) setSpecial(special Special) error {
 	for _, s := range []struct {
-		name  string
-		token string
-		to    *int
-		known []int
-	}{{"bos_token", special.BOS, &t.bos, t.prefix}, {"eos_token", special.EOS, &t.eos, t.suffix}} {
-		if s.token == "" {
-			if len(s.known) == 1 {
-				*s.to = s.known[0]
+		name    string
+		spelled string
+		id      *int
+		around  []int
+		to      *int
+	}{
+		{"bos_token", special.BOS, special.BOSID, t.prefix, &t.bos},
+		{"eos_token", special.EOS, special.EOSID, t.suffix, &t.eos},
+	} {
+		switch {
+		case s.spelled != "":
+			id := slices.IndexFunc(t.tokens, func(k token) bool { return k.spelled == s.spelled && k.kind != Unused })
+			if id < 0 {
+				return fmt.Errorf("%s %q is not in the vocabulary", s.name, s.spelled)
 			}
-			continue
+			*s.to = id
+		case s.id != nil && (*s.id < 0 || *s.id >= len(t.tokens)):
+			return fmt.Errorf("%s_id %d is outside the vocabulary (%d tokens)", s.name, *s.id, len(t.tokens))
+		case s.id != nil:
+			*s.to = *s.id
+		case len(s.around) == 1:
+			*s.to = s.around[0]
 		}
-		id := slices.IndexFunc(t.tokens, func(k token) bool { return k.spelled == s.token && k.kind != Unused })
-		if id < 0 {
-			return fmt.Errorf("%s %q is not in the vocabulary", s.name, s.token)
-		}
-		*s.to = id
 	}
 	return nil
 }
