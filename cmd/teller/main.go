@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -27,11 +28,13 @@ type cli struct {
 	Train  trainCmd  `cmd:"" help:"Train the custom transformer from the corpus: tokenizer, weights, loss curve."`
 	Data   dataCmd   `cmd:"" help:"Import public data sets to train on."`
 	Eval   evalCmd   `cmd:"" help:"Measure a model on questions of your own."`
+	Model  modelCmd  `cmd:"" help:"Work with the weights of a model."`
 	Keys   keysCmd   `cmd:"" help:"Make, list and revoke the keys that callers need."`
 
 	Chat          chatCmd          `cmd:"" help:"Ask a question, or hold a conversation."`
 	Models        modelsCmd        `cmd:"" help:"List the models, their health and which one answers."`
 	Switch        switchCmd        `cmd:"" help:"Make a model the active one, or send it a share of the conversations."`
+	Benchmark     benchmarkCmd     `cmd:"" help:"Measure models on the same cases, and read what came of it."`
 	Conversations conversationsCmd `cmd:"" help:"List conversations, read and erase them."`
 
 	Completion kongplete.InstallCompletions `cmd:"" help:"Print the line that a shell's start file needs to complete teller's commands: 'teller completion >> ~/.bashrc' (bash, zsh, fish)."`
@@ -48,7 +51,12 @@ Settings are environment variables, read from .env too; .env.example lists them.
 var version = "development"
 
 func main() {
-	if err := run(); err != nil {
+	err := run()
+	var code exitCode
+	if errors.As(err, &code) {
+		os.Exit(int(code))
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "teller:", err)
 		os.Exit(1)
 	}
