@@ -74,6 +74,21 @@ func (b *Bundle) Calibrated(namespace string, logProbs []float64) []float64 {
 	return Softmax(scaled)
 }
 
+// OutOfScope gives the labels of a namespace that say that a question is about none of its other labels. It is empty where the
+// namespace has no such label, and, for TellerNamespace, where the bundle has no calibration.
+func (b *Bundle) OutOfScope(namespace string) []string {
+	if namespace == TellerNamespace {
+		if b.Calibration == nil {
+			return nil
+		}
+		return b.Calibration.OutOfScope
+	}
+	if set, ok := b.Tokenizer.LabelSet(namespace); ok && slices.Contains(set.Names, OutOfScopeLabel) {
+		return []string{OutOfScopeLabel}
+	}
+	return nil
+}
+
 // Confidence says how sure one can be that a reply answers the question, 0 to 1: the calibrated probability of the likeliest label among those
 // that are about banking. A question about anything else gets little, though "I only help with banking" may be just the reply for it.
 // labelLogProbs is Result.LabelLogProbs. ok is false for a model without labels.
@@ -82,8 +97,9 @@ func (b *Bundle) Confidence(labelLogProbs []float64) (confidence float64, ok boo
 	if !has || len(labelLogProbs) != len(set.Names) {
 		return 0, false
 	}
+	outOfScope := b.OutOfScope(TellerNamespace)
 	for i, p := range b.Calibrated(TellerNamespace, labelLogProbs) {
-		if b.Calibration == nil || !slices.Contains(b.Calibration.OutOfScope, set.Names[i]) {
+		if !slices.Contains(outOfScope, set.Names[i]) {
 			confidence = math.Max(confidence, p)
 		}
 	}

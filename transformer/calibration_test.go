@@ -52,6 +52,8 @@ func TestCalibratedProbabilities(t *testing.T) {
 	confidence, ok := b.Confidence(logProbs)
 	require.True(t, ok)
 	require.InDelta(t, 0.6, confidence, 1e-12)
+	require.Empty(t, b.OutOfScope("teller"))
+	require.Empty(t, b.OutOfScope("public"))
 	_, ok = b.Confidence(nil)
 	require.False(t, ok)
 
@@ -59,4 +61,5 @@ func TestCalibratedProbabilities(t *testing.T) {
 	require.InDeltaSlice(t, []float64{36.0 / 46, 1.0 / 46, 9.0 / 46}, b.Calibrated("teller", logProbs), 1e-12)
 	confidence, _ = b.Confidence(logProbs)
 	require.InDelta(t, 9.0/46, confidence, 1e-12, "what is not about banking gives no confidence")
+	require.Equal(t, []string{"balance"}, b.OutOfScope("teller"))
 }

@@ -9,6 +9,10 @@ import (
 // TellerNamespace is the namespace of the labels of our own corpus: the intents that the model names before it answers.
 const TellerNamespace = "teller"
 
+// OutOfScopeLabel is the label, in the namespace of a data set, of questions that none of its other labels is about. Our own corpus has several
+// such labels: see Calibration.OutOfScope.
+const OutOfScopeLabel = "oos"
+
 // A label is a special token <|namespace/label|>. The model gives it right after the open <|assistant|> marker: it says what the last
 // question is about, in the terms of one set of intents, and the reply that follows is conditioned on it. Labels are never
 // part of a text. Their ids stand together at the end of the vocabulary, so that all before them are what texts are made of.

@@ -2,9 +2,11 @@ package transformer
 
 import (
 	"context"
+	"math"
 	"slices"
 	"strings"
 
+	"teller/adapters/internal/upstream"
 	"teller/llm"
 	engine "teller/transformer"
 )
@@ -14,7 +16,7 @@ import (
 // probable each is as the whole reply.
 func (m *Model) choose(ctx context.Context, req llm.Request) (llm.Completion, error) {
 	messages := dialogue(req.Messages)
-	probabilities, tokens, err := m.weigh(ctx, messages, req.Choices)
+	weights, err := m.weigh(ctx, messages, req.Choices)
 	if err != nil {
 		return llm.Completion{}, classify(err)
 	}
@@ -23,58 +25,73 @@ func (m *Model) choose(ctx context.Context, req llm.Request) (llm.Completion, er
 		return llm.Completion{}, classify(err)
 	}
 	best := 0
-	for i, p := range probabilities {
-		if p > probabilities[best] {
+	for i, p := range weights.probabilities {
+		if p > weights.probabilities[best] {
 			best = i
 		}
 	}
 	out := llm.Completion{
 		Text:                req.Choices[best],
 		FinishReason:        llm.FinishStop,
-		Usage:               llm.Usage{PromptTokens: len(prompt), CompletionTokens: tokens[best]},
+		Usage:               llm.Usage{PromptTokens: len(prompt), CompletionTokens: weights.tokens[best]},
 		Served:              m.bundle.Version,
 		Chosen:              true,
 		OmittedMessages:     omitted,
-		ChoiceProbabilities: probabilities,
+		ChoiceProbabilities: weights.probabilities,
 	}
-	out.Confidence = &out.ChoiceProbabilities[best]
+	out.Confidence, out.NoConfidence = upstream.Confidence(math.Log(weights.confidence[best]))
 	return out, nil
 }
 
-// weigh gives each choice's probability among them and how many tokens it is.
-func (m *Model) weigh(ctx context.Context, messages []engine.Message, choices []string) (probabilities []float64, tokens []int, err error) {
-	tokens = make([]int, len(choices))
+// weighed is what the model makes of some choices, by their order.
+type weighed struct {
+	probabilities []float64 // of each among them; they add up to 1
+	confidence    []float64 // how sure the model would be of each
+	tokens        []int     // how many tokens each is
+}
+
+// weigh finds out what the model makes of choices.
+func (m *Model) weigh(ctx context.Context, messages []engine.Message, choices []string) (weighed, error) {
 	if namespace, places, ok := labels(m.bundle.Tokenizer.Labels(), choices); ok {
 		all, err := m.bundle.ChooseLabel(ctx, m.scorer, messages, namespace)
 		if err != nil {
-			return nil, nil, err
+			return weighed{}, err
 		}
-		probabilities = make([]float64, len(choices))
-		sum := 0.0
-		for i, place := range places {
-			probabilities[i], tokens[i] = all[place], 1
-			sum += all[place]
-		}
-		if sum > 0 {
-			for i := range probabilities {
-				probabilities[i] /= sum
-			}
-			return probabilities, tokens, nil
-		}
-		// The model is as good as sure that it is none of them; what is left of them is below float64.
-		for i := range probabilities {
-			probabilities[i] = 1 / float64(len(choices))
-		}
-		return probabilities, tokens, nil
+		return m.amongLabels(namespace, all, places), nil
 	}
 	logProbs, err := m.bundle.ScoreTexts(ctx, m.scorer, messages, choices)
 	if err != nil {
-		return nil, nil, err
+		return weighed{}, err
 	}
+	w := weighed{probabilities: engine.Softmax(logProbs), tokens: make([]int, len(choices))}
+	w.confidence = w.probabilities
 	for i, choice := range choices {
-		tokens[i] = len(m.bundle.Tokenizer.Encode(choice)) + 1 // and the end
+		w.tokens[i] = len(m.bundle.Tokenizer.Encode(choice)) + 1 // and the end
 	}
-	return engine.Softmax(logProbs), tokens, nil
+	return w, nil
+}
+
+// amongLabels gives what is left of a namespace's probabilities, all, for the labels in some places. Where the namespace can tell
+// that a question is about none of its labels, the confidence stays what it was among all of them: a question about something
+// else must not look sure for want of the label that it deserves.
+func (m *Model) amongLabels(namespace string, all []float64, places []int) weighed {
+	w := weighed{probabilities: make([]float64, len(places)), tokens: make([]int, len(places))}
+	unscaled, sum := make([]float64, len(places)), 0.0
+	for i, place := range places {
+		unscaled[i], w.tokens[i] = all[place], 1
+		sum += all[place]
+	}
+	for i, p := range unscaled {
+		w.probabilities[i] = p / sum
+		if sum == 0 { // the model is as good as sure that it is none of them: what is left is below float64
+			w.probabilities[i] = 1 / float64(len(places))
+		}
+	}
+	w.confidence = w.probabilities
+	if len(m.bundle.OutOfScope(namespace)) > 0 {
+		w.confidence = unscaled
+	}
+	return w
 }
 
 // labels finds the namespace that holds all choices as labels, and where in it they stand: the smallest one when there

@@ -6,6 +6,7 @@ package transformer
 import (
 	"context"
 	"errors"
+	"math"
 	"math/rand/v2"
 	"runtime"
 
@@ -155,8 +156,19 @@ func (m *Model) completion(prompt []int, said *reply, result engine.Result) llm.
 	if said.stopped || result.Finish == engine.FinishEOS {
 		out.FinishReason = llm.FinishStop
 	}
-	out.Confidence, out.NoConfidence = said.confidence()
+	out.Confidence, out.NoConfidence = m.confidence(said, result)
 	return out
+}
+
+// confidence is how sure the model is of what the question is about, calibrated. Of weights without a calibration it is how sure
+// it is of the reply's tokens, which says little about whether the reply is right.
+func (m *Model) confidence(said *reply, result engine.Result) (*float64, string) {
+	if m.bundle.Calibration != nil {
+		if confidence, ok := m.bundle.Confidence(result.LabelLogProbs); ok {
+			return upstream.Confidence(math.Log(confidence))
+		}
+	}
+	return said.confidence()
 }
 
 // classify names an error of the engine.

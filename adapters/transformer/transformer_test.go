@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"math"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -175,6 +176,31 @@ func TestCompletion(t *testing.T) {
 		_, err := m.Complete(t.Context(), question("What is a bank?"), nil)
 		requireCode(t, llm.EmptyReply, err)
 	}
+}
+
+func TestConfidenceIsThatInTheQuestionsLabel(t *testing.T) {
+	bundle := transformertest.LabelledBundle(1) // of "teller": balance, card, other
+	logProbs := []float64{math.Log(0.3), math.Log(0.1), math.Log(0.6)}
+	script := &scripted{result: engine.Result{Finish: engine.FinishEOS, LabelLogProbs: logProbs}}
+	for _, id := range bundle.Tokenizer.Encode("A bank keeps money.") {
+		script.result.Tokens = append(script.result.Tokens, engine.Token{ID: id, LogProb: -0.5})
+	}
+	m := &Model{bundle: bundle, engine: script}
+	confidence := func() float64 {
+		out, err := m.Complete(t.Context(), question("What is a bank?"), nil)
+		require.NoError(t, err)
+		require.Empty(t, out.NoConfidence)
+		return *out.Confidence
+	}
+	require.InDelta(t, 0.6065, confidence(), 1e-4, "weights without a calibration have that of the words alone")
+	bundle.Calibration = &engine.Calibration{Temperatures: map[string]float64{"teller": 1}}
+	require.InDelta(t, 0.6, confidence(), 1e-9)
+	bundle.Calibration.OutOfScope = []string{"other"}
+	require.InDelta(t, 0.3, confidence(), 1e-9, "sure that it is about something else is not sure of an answer")
+	script.result.LabelLogProbs = []float64{-1e9, -1e9, 0}
+	require.Positive(t, confidence(), "0 stands for nothing")
+	script.result.LabelLogProbs = nil
+	require.InDelta(t, 0.6065, confidence(), 1e-4)
 }
 
 func TestSamplingIsPassedOn(t *testing.T) {

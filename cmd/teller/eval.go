@@ -98,6 +98,14 @@ type asked struct {
 	fail *llm.Error // why there is no answer; nil when there is one
 }
 
+// probability is that of the chosen one among the choices, as far as the model tells.
+func (a asked) probability() *float64 {
+	if len(a.out.ChoiceProbabilities) > 0 {
+		return new(slices.Max(a.out.ChoiceProbabilities))
+	}
+	return a.out.Confidence
+}
+
 // ask asks each question, some at a time, and gives the answers in their order with the time that all took. A question
 // that fails on its own is one failure among others; a failure that every question would meet ends the run.
 func (s *subject) ask(ctx context.Context, questions, choices []string, show *evalProgress) ([]asked, time.Duration, error) {

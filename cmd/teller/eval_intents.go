@@ -171,8 +171,8 @@ func (r *intentsReport) count(rows []evaluation.Row, answers []asked) []evaluati
 			continue
 		}
 		expected, choices = append(expected, rows[i].Expected), append(choices, a.out.Text)
-		if a.out.Confidence != nil {
-			confidence, right = append(confidence, *a.out.Confidence), append(right, a.out.Text == rows[i].Expected)
+		if p := a.probability(); p != nil {
+			confidence, right = append(confidence, *p), append(right, a.out.Text == rows[i].Expected)
 		}
 	}
 	r.N, r.Correct = len(expected), evaluation.Right(expected, choices)
@@ -233,7 +233,7 @@ func intentLineOf(i int, row evaluation.Row, a asked) intentLine {
 	if a.fail != nil {
 		return intentLine{Index: i, Expected: row.Expected, Error: a.fail.Code}
 	}
-	return intentLine{Index: i, Expected: row.Expected, Choice: a.out.Text, Probability: a.out.Confidence}
+	return intentLine{Index: i, Expected: row.Expected, Choice: a.out.Text, Probability: a.probability()}
 }
 
 func share(part, of int) float64 { return float64(part) / float64(max(of, 1)) }

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"teller/evaluation"
 	"teller/llm"
+	"teller/transformer"
 )
 
 type evalScopeCmd struct{ evalFlags }
@@ -16,7 +18,8 @@ type evalScopeCmd struct{ evalFlags }
 // Help is shown by 'teller eval scope --help'.
 func (evalScopeCmd) Help() string {
 	return `Reads rows {"input","in_scope"} and prints how well the model's confidence tells the two kinds apart (AUROC; 0.5 is a coin).
-With --labels it is the confidence of the model's choice among them, without it that of its free reply.
+With --labels it is the confidence of the model's choice among them, without it that of its free reply. The label "oos" is left
+out of the choices: a model that is sure of it is sure that the question is out of scope.
 
   teller eval scope questions.jsonl --labels @validation.jsonl`
 }
@@ -66,6 +69,7 @@ func (c evalScopeCmd) run(ctx context.Context, out, terminal io.Writer) (err err
 	if err != nil {
 		return err
 	}
+	labels = slices.DeleteFunc(labels, func(label string) bool { return label == transformer.OutOfScopeLabel })
 	if labels != nil && (len(labels) < 2 || len(labels) > llm.MaxChoices) {
 		return fmt.Errorf("there are %d labels to choose among, must be from 2 to %d", len(labels), llm.MaxChoices)
 	}

@@ -251,7 +251,7 @@ func TestEvalScope(t *testing.T) {
 	t.Setenv("TELLER_DATA_DIR", t.TempDir())
 	rows := file(t, "scope.jsonl", `{"input":"What is my balance?","in_scope":true}`, `{"input":"Where is my card?","in_scope":true}`,
 		`{"input":"Who won the match?","in_scope":false}`)
-	for _, labels := range []string{"balance,card", "@" + file(t, "labels.txt", "balance", "", " card "), "@" + file(t, "rows.jsonl", questions...)} {
+	for _, labels := range []string{"balance,card", "balance,card,oos", "@" + file(t, "labels.txt", "balance", "", " card "), "@" + file(t, "rows.jsonl", questions...)} {
 		text, err := evaluate(t, "scope", rows, "--labels", labels)
 		require.NoError(t, err)
 		var report scopeReport

@@ -31,7 +31,7 @@ func newSource(c *corpus.Corpus, sets []Dataset) source {
 	s := source{corpus: c}
 	for _, d := range sets {
 		training, heldOut := d.Split(holdoutSeed)
-		if slices.Contains(d.labels().Names, OutOfScopeLabel) {
+		if slices.Contains(d.labels().Names, transformer.OutOfScopeLabel) {
 			training = append(training, outOfScope(c)...)
 		}
 		s.sets = append(s.sets, trainingSet{d.Name, d.labels(), training, heldOut})
@@ -41,16 +41,12 @@ func newSource(c *corpus.Corpus, sets []Dataset) source {
 
 const holdoutSeed = 1
 
-// OutOfScopeLabel is a data set's label of questions that are about none of its other labels. The corpus's questions that are not about banking
-// have it, too.
-const OutOfScopeLabel = "oos"
-
-// outOfScope gives the corpus's training phrasings that are not about banking.
+// outOfScope gives the corpus's training phrasings that are not about banking, as rows of a data set that has such a label.
 func outOfScope(c *corpus.Corpus) []Row {
 	var rows []Row
 	for _, e := range c.Examples(corpus.Train, streamValidation) {
 		if e.Kind == corpus.OutOfScope {
-			rows = append(rows, Row{Input: e.Question(), Expected: OutOfScopeLabel})
+			rows = append(rows, Row{Input: e.Question(), Expected: transformer.OutOfScopeLabel})
 		}
 	}
 	return rows

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 
+	"teller/transformer"
 	"teller/transformer/train"
 )
 
@@ -151,7 +152,7 @@ func readCLINC150(data []byte) ([]train.Row, error) {
 	for _, split := range []string{"train", "val", "oos_train", "oos_val"} {
 		for i, pair := range splits[split] {
 			text, intent := strings.TrimSpace(pair[0]), pair[1]
-			if intent != train.OutOfScopeLabel && !slices.Contains(clincIntents, intent) {
+			if intent != transformer.OutOfScopeLabel && !slices.Contains(clincIntents, intent) {
 				continue
 			}
 			if text == "" {
