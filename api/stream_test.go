@@ -187,7 +187,7 @@ func TestAReplyThatBeginsAnewIsNeverDoubled(t *testing.T) {
 }
 
 // open posts to the chat route and gives the response, whose body is still to be read.
-func (f *fixture) open(t testing.TB, ctx context.Context, body string, headers ...string) *http.Response { //nolint:revive // t first, as in testify
+func (f *fixture) open(t testing.TB, ctx context.Context, body string, headers ...string) *http.Response {
 	t.Helper()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, f.url+"/api/v1/chat", strings.NewReader(body))
 	require.NoError(t, err)

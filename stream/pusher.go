@@ -196,7 +196,7 @@ func (p *Pusher) connect(l *link) error {
 	}()
 	defer func() {
 		cancel()
-		frames.Close() // whoever sends waits for the next frame before it looks at its context
+		_ = frames.Close() // whoever sends waits for the next frame before it looks at its context
 		<-ended
 	}()
 	var batch bytes.Buffer
@@ -224,7 +224,7 @@ func (p *Pusher) connect(l *link) error {
 		case <-ended:
 			return errEnded
 		case <-idle.C:
-			frames.Close()
+			_ = frames.Close() // a pipe's end cannot fail
 			<-ended
 			return nil
 		case <-p.ctx.Done():

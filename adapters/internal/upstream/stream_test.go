@@ -32,7 +32,7 @@ type pipe struct {
 }
 
 // streamFrom makes one streamed call whose response is read like an SDK reads it: until it has enough bytes.
-func streamFrom(t *testing.T, ctx context.Context, from io.Reader, enough int) (*Call, *llm.Error, *body) { //nolint:revive // t first, as in testify
+func streamFrom(t *testing.T, ctx context.Context, from io.Reader, enough int) (*Call, *llm.Error, *body) {
 	t.Helper()
 	b := &body{Reader: from}
 	client := NewClientFor(roundTrip(func(r *http.Request) (*http.Response, error) {
