@@ -34,6 +34,8 @@ type Activities struct {
 	Streams Streams // nil: replies come with their results only
 	Ledger  Ledger
 	Prices  Prices
+	// Measurements are what benchmarks need; only workers of the main queue have them.
+	Measurements Measurements
 }
 
 // heartbeatEvery is how often a running call reports to Temporal. A caller's cancellation comes back
@@ -53,6 +55,8 @@ type CompleteInput struct {
 	Patience time.Duration `json:"patience"`
 	// Stream is where somebody reads the reply while it comes; nil when nobody does.
 	Stream *StreamTarget `json:"stream,omitempty"`
+	// Measure has the call's time taken.
+	Measure bool `json:"measure,omitempty"`
 }
 
 // Complete calls the model once. Its errors are Temporal application errors whose type is an
@@ -62,9 +66,17 @@ func (a *Activities) Complete(ctx context.Context, in CompleteInput) (llm.Comple
 	if err != nil {
 		return llm.Completion{}, toTemporal(ctx, err, in.Patience)
 	}
+	emit := a.emitter(ctx, in.Stream)
+	var watch stopwatch
+	if in.Measure {
+		emit = watch.start()
+	}
 	stop := heartbeat(ctx)
-	out, err := model.Complete(ctx, in.Request, a.emitter(ctx, in.Stream))
+	out, err := model.Complete(ctx, in.Request, emit)
 	stop()
+	if err == nil && in.Measure {
+		out.Timing = watch.timing(out)
+	}
 	if err == nil && len(out.Text) > maxReplyBytes {
 		err = &llm.Error{Code: llm.Internal, Message: fmt.Sprintf("the reply of %q is over %d bytes: lower max_tokens", in.Model, maxReplyBytes)}
 	}

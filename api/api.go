@@ -5,7 +5,9 @@ package api
 import (
 	"context"
 	_ "embed"
+	"encoding/json"
 	"fmt"
+	"iter"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -31,6 +33,7 @@ type Turns interface {
 	Erase(ctx context.Context, tenant, conversationID string) error
 	Find(ctx context.Context, tenant, turnID string) (turns.Found, error)
 	Check(ctx context.Context, targets []workflows.Target) ([]workflows.Health, error)
+	StartBenchmark(ctx context.Context, name string, in workflows.BenchmarkInput) (runID string, joined bool, err error)
 	Ping(ctx context.Context) error
 }
 
@@ -48,6 +51,11 @@ type Store interface {
 	SumUsage(ctx context.Context, q store.UsageQuery) ([]store.UsageSum, error)
 	Conversations(ctx context.Context, tenant, cursor string, limit int) (page []store.Conversation, next string, err error)
 	ForgetConversation(ctx context.Context, tenant, id string) error
+	KeepSuite(ctx context.Context, hash, name string, cases []json.RawMessage) error
+	Run(ctx context.Context, id string) (store.BenchmarkRun, error)
+	Runs(ctx context.Context, suiteHash string, endedOnly bool, limit int) ([]store.BenchmarkRun, error)
+	Results(ctx context.Context, runID, model string) iter.Seq2[store.CaseRow, error]
+	Recorded(ctx context.Context, runID string) (map[string]int, error)
 }
 
 // Model is a configured model as the API shows it.
@@ -69,8 +77,9 @@ type Deps struct {
 	Metrics *telemetry.Metrics
 	Log     *slog.Logger
 
-	TurnTimeout     time.Duration // of a turn whose caller names none
-	MaxMessageBytes int           // of a message, and of a context
+	Benchmark       workflows.BenchmarkInput // what POST /benchmark/run starts, where its caller says nothing else
+	TurnTimeout     time.Duration            // of a turn whose caller names none
+	MaxMessageBytes int                      // of a message, and of a context
 }
 
 //go:embed openapi.yaml
@@ -107,6 +116,10 @@ func Handler(d Deps) http.Handler {
 	known.GET("/api/v1/usage", s.usage)
 	known.GET("/models", s.models)
 	known.POST("/model/switch/:model_version", s.admin, s.switchModel)
+	known.GET("/benchmark/summary", s.benchmarkSummary)
+	known.GET("/benchmark/runs", s.benchmarkRuns)
+	known.GET("/benchmark/runs/:id", s.benchmarkRun)
+	known.POST("/benchmark/run", s.admin, s.runBenchmark)
 	r.GET("/livez", func(c *gin.Context) { c.JSON(http.StatusOK, gin.H{"status": "ok"}) })
 	r.GET("/readyz", s.ready)
 	r.GET("/metrics", gin.WrapH(d.Metrics.Handler()))

@@ -206,6 +206,8 @@ type fakeTurns struct {
 	mu     sync.Mutex
 	turns  []submission
 	checks [][]workflows.Target
+
+	benchmarks []workflows.BenchmarkInput
 }
 
 func (f *fakeTurns) submitted() []submission {
@@ -253,7 +255,7 @@ func (f *fakeTurns) take(ctx context.Context, s submission) (workflows.Answer, e
 // answered is an ordinary answer by the first model of the route.
 func answered(in workflows.TurnInput) workflows.Answer {
 	confidence := 0.5
-	return workflows.Answer{TurnID: in.ID, Digest: in.Digest, Model: in.Route[0].Model, LatencyMs: 412, Completion: llm.Completion{
+	return workflows.Answer{TurnID: in.ID, Digest: in.Digest, Model: in.Route[0].Model, StartedAt: time.Unix(1772442847, 0), LatencyMs: 412, Completion: llm.Completion{
 		Text: "A bank keeps deposits safe.", FinishReason: llm.FinishStop, Served: "custom-5d41402a", Confidence: &confidence,
 		Usage: llm.Usage{PromptTokens: 11, CompletionTokens: 24},
 	}}
@@ -285,6 +287,14 @@ func healthy(targets []workflows.Target) []workflows.Health {
 		found[i] = workflows.Health{Model: target.Model, Healthy: true, Status: llm.Status{Device: "cpu", Version: "v-" + target.Model}}
 	}
 	return found
+}
+
+// StartBenchmark remembers what was started.
+func (f *fakeTurns) StartBenchmark(_ context.Context, name string, in workflows.BenchmarkInput) (string, bool, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.benchmarks = append(f.benchmarks, in)
+	return "run-" + name, len(f.benchmarks) > 1, nil
 }
 
 func (f *fakeTurns) Ping(context.Context) error {

@@ -46,6 +46,19 @@ type Config struct {
 	GPUSlots         int           `env:"TELLER_GPU_SLOTS" envDefault:"8"`             // turns that one GPU worker answers at once
 	NetworkSlots     int           `env:"TELLER_WORKER_SLOTS" envDefault:"200"`        // model calls that one worker has open at once
 
+	BenchmarkSchedule      string        `env:"BENCHMARK_SCHEDULE" envDefault:"0 3 * * *"`      // when all models are measured: cron (UTC) or an interval such as 6h; off: never
+	BenchmarkSuite         string        `env:"BENCHMARK_SUITE" envDefault:"banking"`           // on which suite
+	BenchmarkEveryRequests int64         `env:"BENCHMARK_EVERY_REQUESTS" envDefault:"50"`       // and after so many chats; 0: never
+	BenchmarkRequestsSuite string        `env:"BENCHMARK_REQUESTS_SUITE" envDefault:"smoke"`    // on which suite
+	BenchmarkConcurrency   int           `env:"BENCHMARK_CONCURRENCY" envDefault:"4"`           // calls to one model that are open at once
+	BenchmarkMaxCostUSD    float64       `env:"BENCHMARK_MAX_COST_USD" envDefault:"1"`          // of a run, on one model; 0: no bound
+	BenchmarkMaxDuration   time.Duration `env:"BENCHMARK_MAX_DURATION" envDefault:"2h"`         // of a run; 0: no bound
+	BenchmarkResults       string        `env:"BENCHMARK_RESULTS"`                              // the file of results; empty: benchmark_results.jsonl in TELLER_DATA_DIR
+	BenchmarkPromote       bool          `env:"BENCHMARK_PROMOTE" envDefault:"false"`           // the best model that meets the objective becomes active
+	BenchmarkMinAccuracy   float64       `env:"BENCHMARK_MIN_ACCURACY" envDefault:"0.8"`        // the objective: at least this share of cases right,
+	BenchmarkMaxP90Ms      float64       `env:"BENCHMARK_MAX_LATENCY_MS" envDefault:"0"`        // 90% of the replies within so many milliseconds; 0: no bound
+	BenchmarkMaxCostPer1K  float64       `env:"BENCHMARK_MAX_COST_PER_THOUSAND" envDefault:"0"` // at most so many US dollars for 1,000 turns; 0: no bound
+
 	ExtraModels []string `env:"TELLER_MODELS"` // more models, "name:kind": see parseModels
 
 	VLLMBaseURL   string `env:"VLLM_BASE_URL"`
@@ -165,6 +178,26 @@ func (c Config) check() (problems []error) {
 	}
 	if c.NetworkSlots < 1 || c.NetworkSlots > 10000 {
 		wrong("TELLER_WORKER_SLOTS", "%d is not between 1 and 10000", c.NetworkSlots)
+	}
+	if c.BenchmarkEveryRequests < 0 {
+		wrong("BENCHMARK_EVERY_REQUESTS", "%d is below 0", c.BenchmarkEveryRequests)
+	}
+	if c.BenchmarkConcurrency < 1 || c.BenchmarkConcurrency > 100 {
+		wrong("BENCHMARK_CONCURRENCY", "%d is not between 1 and 100", c.BenchmarkConcurrency)
+	}
+	for _, f := range []struct {
+		variable string
+		value    float64
+	}{{"BENCHMARK_MAX_COST_USD", c.BenchmarkMaxCostUSD}, {"BENCHMARK_MAX_LATENCY_MS", c.BenchmarkMaxP90Ms}, {"BENCHMARK_MAX_COST_PER_THOUSAND", c.BenchmarkMaxCostPer1K}} {
+		if !(f.value >= 0) {
+			wrong(f.variable, "%v is not at least 0", f.value)
+		}
+	}
+	if !(c.BenchmarkMinAccuracy >= 0 && c.BenchmarkMinAccuracy <= 1) {
+		wrong("BENCHMARK_MIN_ACCURACY", "%v is not between 0 and 1", c.BenchmarkMinAccuracy)
+	}
+	if c.BenchmarkMaxDuration < 0 {
+		wrong("BENCHMARK_MAX_DURATION", "%s is below 0", c.BenchmarkMaxDuration)
 	}
 	if !oneOf(c.LogLevel, "debug", "info", "warn", "error") {
 		wrong("TELLER_LOG_LEVEL", "%q is none of debug, info, warn, error", c.LogLevel)

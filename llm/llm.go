@@ -88,14 +88,17 @@ type Completion struct {
 	Usage        Usage        `json:"usage"`
 	// Served names what answered, as the server reports it: a model id, a revision, a weights hash.
 	Served string `json:"served,omitempty"`
-	// Confidence is exp(mean log-probability of the completion's tokens), in (0, 1]; with choices the probability
-	// of the one that was chosen, as far as the model can tell. It is nil where the model reports no
+	// Confidence is in (0, 1]: the calibrated probability of what the model took the question for, where it has one, else
+	// exp(mean log-probability of the completion's tokens); with choices the probability of the one that was chosen, as
+	// far as the model can tell, or less where it may be none of them. It is nil where the model reports no
 	// log-probabilities; NoConfidence then says why.
 	Confidence   *float64 `json:"confidence"`
 	NoConfidence string   `json:"no_confidence,omitempty"`
 	// OmittedMessages counts the request's oldest messages, which the model was not shown because they did not fit its
 	// window.
 	OmittedMessages int `json:"omitted_messages,omitempty"`
+	// Timing is set where the call was measured.
+	Timing *Timing `json:"timing,omitempty"`
 	// LogProbs are those of the completion's tokens, where they were asked for and the model has them.
 	LogProbs []TokenLogProb `json:"logprobs,omitempty"`
 	// Chosen tells that the text is one of the request's choices.
@@ -103,6 +106,13 @@ type Completion struct {
 	// ChoiceProbabilities are those of the request's choices, in their order, with a sum of 1. They are nil without
 	// choices, and where the model reports no probabilities.
 	ChoiceProbabilities []float64 `json:"choice_probabilities,omitempty"`
+}
+
+// Timing is how long a call took, in milliseconds, where it was made.
+type Timing struct {
+	EndToEndMs float64 `json:"end_to_end_ms"`
+	// FirstTokenMs is from the request to the first piece of the reply; nil where it came whole.
+	FirstTokenMs *float64 `json:"first_token_ms,omitempty"`
 }
 
 // TokenLogProb is a token of a completion with its natural log-probability.

@@ -54,6 +54,21 @@ func (s *Store) KeepSuite(ctx context.Context, hash, name string, cases []json.R
 	return nil
 }
 
+// ErrNoSuite means that no suite of that hash is kept.
+var ErrNoSuite = errors.New("there is no such suite")
+
+// Suite tells the name and the number of cases of a kept suite.
+func (s *Store) Suite(ctx context.Context, hash string) (name string, cases int, err error) {
+	err = s.fast.QueryRowContext(ctx, `SELECT name, cases FROM benchmark_suite WHERE hash = $1`, hash).Scan(&name, &cases)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = ErrNoSuite
+	}
+	if err != nil {
+		return "", 0, fmt.Errorf("find the suite %.12s: %w", hash, err)
+	}
+	return name, cases, nil
+}
+
 // SuiteCases gives the cases at the positions of a kept suite, in the positions' order.
 func (s *Store) SuiteCases(ctx context.Context, hash string, positions []int) ([]json.RawMessage, error) {
 	cases := make([]json.RawMessage, 0, len(positions))
@@ -142,6 +157,18 @@ func (s *Store) Runs(ctx context.Context, suiteHash string, endedOnly bool, limi
 	return runs, rows.Err()
 }
 
+// RunBefore reads the latest run of the same suite that had ended before the run of the id began. There may be none: ErrNoRun.
+func (s *Store) RunBefore(ctx context.Context, id string) (BenchmarkRun, error) {
+	r, err := scanRun(s.db.QueryRowContext(ctx, `SELECT `+runColumns+` FROM benchmark_run
+		WHERE suite_hash = (SELECT suite_hash FROM benchmark_run WHERE id = $1) AND ended_at_us > 0
+			AND ended_at_us <= (SELECT started_at_us FROM benchmark_run WHERE id = $1)
+		ORDER BY ended_at_us DESC, id DESC LIMIT 1`, id))
+	if err != nil {
+		return r, fmt.Errorf("find the run before the benchmark run %q: %w", id, err)
+	}
+	return r, nil
+}
+
 // CaseRow is a model's result of one case.
 type CaseRow struct {
 	Model, CaseID string
@@ -168,6 +195,25 @@ func (s *Store) KeepResults(ctx context.Context, runID string, results []CaseRow
 		return fmt.Errorf("keep results of the benchmark run %s: %w", runID, err)
 	}
 	return nil
+}
+
+// Recorded counts a run's results by model.
+func (s *Store) Recorded(ctx context.Context, runID string) (map[string]int, error) {
+	rows, err := s.db.QueryContext(ctx, `SELECT model, COUNT(*) FROM benchmark_result WHERE run_id = $1 GROUP BY model`, runID)
+	if err != nil {
+		return nil, fmt.Errorf("count the results of the benchmark run %s: %w", runID, err)
+	}
+	defer rows.Close()
+	recorded := map[string]int{}
+	for rows.Next() {
+		var model string
+		var n int
+		if err := rows.Scan(&model, &n); err != nil {
+			return nil, fmt.Errorf("count the results of the benchmark run %s: %w", runID, err)
+		}
+		recorded[model] = n
+	}
+	return recorded, rows.Err()
 }
 
 // resultsPage is how many results are read at a time: a run of 100,000 cases is never in memory at once.

@@ -33,7 +33,7 @@ type Key struct {
 	// RequestsPerMinute and TokensPerMinute bound what the key may use; 0 is no bound.
 	RequestsPerMinute int       `json:"requests_per_minute"`
 	TokensPerMinute   int       `json:"tokens_per_minute"`
-	CreatedAt         time.Time `json:"created_at"`           // UTC, to the microsecond
+	CreatedAt         time.Time `json:"created_at"`          // UTC, to the microsecond
 	RevokedAt         time.Time `json:"revoked_at,omitzero"` // zero while the key is valid
 }
 

@@ -15,6 +15,8 @@ type Metrics struct {
 	requests *prometheus.HistogramVec
 	turns    *prometheus.HistogramVec
 	tokens   *prometheus.CounterVec
+
+	benchmarkAccuracy, benchmarkRegressed *prometheus.GaugeVec
 }
 
 // turnBuckets, in seconds, reach from our own engine's short answers to a long reply of a large model.
@@ -33,8 +35,14 @@ func NewMetrics() *Metrics {
 		tokens: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "teller_tokens_total", Help: "Tokens by model and direction.",
 		}, []string{"model", "direction"}),
+		benchmarkAccuracy: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "teller_benchmark_accuracy", Help: "Share of cases that a model answered right in the latest benchmark, 0 to 1.",
+		}, []string{"model"}),
+		benchmarkRegressed: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "teller_benchmark_regressed", Help: "1 when the latest benchmark found the model significantly worse than the run before, else 0.",
+		}, []string{"model"}),
 	}
-	m.registry.MustRegister(m.requests, m.turns, m.tokens,
+	m.registry.MustRegister(m.requests, m.turns, m.tokens, m.benchmarkAccuracy, m.benchmarkRegressed,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -39,6 +39,10 @@ func NewMain(c client.Client, acts *activities.Activities, slots int) worker.Wor
 	workflows.Register(w)
 	registerActivities(w, acts)
 	registerRecording(w, acts)
+	w.RegisterActivity(acts.BeginBenchmark)
+	w.RegisterActivity(acts.LoadCases)
+	w.RegisterActivity(acts.RecordCases)
+	w.RegisterActivity(acts.EndBenchmark)
 	return w
 }
 

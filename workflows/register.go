@@ -9,4 +9,6 @@ func Register(r Registry) {
 	r.RegisterWorkflow(Conversation)
 	r.RegisterWorkflow(Check)
 	r.RegisterWorkflow(Usage)
+	r.RegisterWorkflow(Benchmark)
+	r.RegisterWorkflow(BenchmarkModel)
 }

@@ -75,6 +75,7 @@ func (apiCmd) Run(ctx context.Context) error {
 	defer cancel(nil)
 	go routes.Run(ctx)
 	go forgetKeys(ctx, rows, logger)
+	client, metrics := turns.New(temporal, namespace, cfg.ConversationIdle), telemetry.NewMetrics()
 	// The API answers at once, with 503 while Temporal is away; the decider joins when it is there.
 	deciding := make(chan struct{})
 	decider := worker.NewDecider(temporal, &activities.Activities{Ledger: rows, Prices: table})
@@ -84,6 +85,9 @@ func (apiCmd) Run(ctx context.Context) error {
 		if err == nil {
 			err = decider.Start()
 		}
+		if err == nil {
+			go keepBenchmarking(ctx, cfg, rows, client, metrics, logger)
+		}
 		if err != nil && ctx.Err() == nil {
 			cancel(err)
 		}
@@ -91,12 +95,13 @@ func (apiCmd) Run(ctx context.Context) error {
 
 	server := &http.Server{
 		Handler: api.Handler(api.Deps{
-			Turns:           turns.New(temporal, namespace, cfg.ConversationIdle),
+			Turns:           client,
 			Streams:         streams,
 			Routes:          routes,
 			Store:           rows,
 			Models:          apiModels(cfg),
-			Metrics:         telemetry.NewMetrics(),
+			Metrics:         metrics,
+			Benchmark:       benchmarkInput(cfg, cfg.BenchmarkSuite, "api"),
 			Log:             logger,
 			TurnTimeout:     cfg.TurnTimeout,
 			MaxMessageBytes: cfg.MaxMessageBytes,

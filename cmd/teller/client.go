@@ -166,3 +166,6 @@ func modelNames() []string {
 	}
 	return names
 }
+
+// asAPIError tells whether err is what the API said.
+func asAPIError(err error, to **apiError) bool { return errors.As(err, to) }

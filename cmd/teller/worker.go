@@ -67,10 +67,11 @@ func (w workerCmd) Run(ctx context.Context) error {
 			return err
 		}
 		defer func() { _ = rows.Close() }() // all writes are committed
-		acts.Ledger = rows
-		if acts.Prices, err = prices.Load(cfg.PricesPath); err != nil {
+		table, err := prices.Load(cfg.PricesPath)
+		if err != nil {
 			return err
 		}
+		acts.Ledger, acts.Prices, acts.Measurements = rows, table, measurements(cfg, rows, table)
 	}
 	var run sdkworker.Worker
 	if w.GPU {

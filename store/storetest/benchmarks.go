@@ -51,6 +51,18 @@ func benchmarks(t *testing.T, db Database) {
 	require.NoError(t, err)
 	require.Len(t, runs, 1)
 
+	_, err = s.RunBefore(ctx, "r1")
+	require.ErrorIs(t, err, store.ErrNoRun)
+	before, err := s.RunBefore(ctx, "r2")
+	require.NoError(t, err)
+	require.Equal(t, "r1", before.ID)
+	name, n, err := s.Suite(ctx, "hash")
+	require.NoError(t, err)
+	require.Equal(t, "banking", name)
+	require.Equal(t, 3, n)
+	_, _, err = s.Suite(ctx, "other")
+	require.ErrorIs(t, err, store.ErrNoSuite)
+
 	const results = 2500 // more than two pages
 	var rows []store.CaseRow
 	for i := range results {
@@ -66,6 +78,9 @@ func benchmarks(t *testing.T, db Database) {
 		require.JSONEq(t, fmt.Sprintf(`{"pass":%t}`, row.Model == "custom"), string(row.Body), "a result that is there stays")
 	}
 	require.Equal(t, map[string]int{"custom": results, "gemini": 1}, count)
+	recorded, err := s.Recorded(ctx, "r1")
+	require.NoError(t, err)
+	require.Equal(t, count, recorded)
 	for row, err := range s.Results(ctx, "r1", "gemini") {
 		require.NoError(t, err)
 		require.Equal(t, "gemini", row.Model)

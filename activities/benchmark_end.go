@@ -1,0 +1,182 @@
+package activities
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"go.temporal.io/sdk/activity"
+
+	"teller/benchmark"
+	"teller/store"
+)
+
+// EndBenchmark sums a run up, compares it with the run of the same suite before, stores and publishes it, and makes another model active
+// where it was asked to. Each of these happens once however often it runs.
+func (a *Activities) EndBenchmark(ctx context.Context, in EndBenchmarkInput) (BenchmarkOutcome, error) {
+	m := a.Measurements
+	row, err := m.Store.Run(ctx, in.RunID)
+	if err != nil {
+		return BenchmarkOutcome{}, err
+	}
+	run := benchmark.Run{ID: in.RunID, Suite: row.Suite, SuiteHash: row.SuiteHash, Started: in.Started, Ended: in.Ended, Trigger: in.Cause,
+		RequestCount: in.RequestCount, Seed: in.Seed, Models: map[string]benchmark.ModelResult{}}
+	for _, state := range in.Models {
+		result := benchmark.ModelResult{Status: benchmark.Status(state.Status), Reason: benchmark.Reason(state.Reason), Served: state.Version}
+		if state.Status != BenchmarkUnavailable {
+			result.Started, result.Ended = in.Started, state.Ended
+		}
+		run.Models[state.Model] = result
+	}
+	if run, err = benchmark.Summarise(run, a.rows(ctx, in.RunID), m.Prices); err != nil {
+		return BenchmarkOutcome{}, fmt.Errorf("sum the run up: %w", err)
+	}
+	if err := a.compare(ctx, &run); err != nil {
+		return BenchmarkOutcome{}, err
+	}
+	summary, err := json.Marshal(run)
+	if err != nil {
+		return BenchmarkOutcome{}, fmt.Errorf("the run's summary: %w", err)
+	}
+	first, err := m.Store.EndRun(ctx, in.RunID, in.Ended, summary)
+	if err != nil {
+		return BenchmarkOutcome{}, err
+	}
+	if err := appendLine(m.ResultsFile, in.RunID, summary); err != nil {
+		return BenchmarkOutcome{}, err
+	}
+	outcome := outcomeOf(run)
+	if in.Promote {
+		// A run that was ended by an earlier try may have been promoted by it: the same model is promoted again, which changes nothing.
+		if outcome.Promoted, err = a.promote(ctx, run); err != nil {
+			return outcome, err
+		}
+	}
+	if first && len(outcome.Regressions) > 0 {
+		activity.GetLogger(ctx).Warn("a benchmark found models that became worse", "run", in.RunID, "models", outcome.Regressions)
+	}
+	return outcome, nil
+}
+
+// rows reads a run's results.
+func (a *Activities) rows(ctx context.Context, runID string) benchmark.Rows {
+	return func(yield func(benchmark.CaseResult, error) bool) {
+		for row, err := range a.Measurements.Store.Results(ctx, runID, "") {
+			var r benchmark.CaseResult
+			if err == nil {
+				err = json.Unmarshal(row.Body, &r)
+			}
+			if !yield(r, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// compare holds the run against the one of the same suite before it.
+func (a *Activities) compare(ctx context.Context, run *benchmark.Run) error {
+	before, err := a.Measurements.Store.RunBefore(ctx, run.ID)
+	if errors.Is(err, store.ErrNoRun) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var earlier benchmark.Run
+	if err := json.Unmarshal(before.Summary, &earlier); err != nil {
+		return fmt.Errorf("the run before: %w", err)
+	}
+	changes, err := benchmark.Compare(earlier, *run, a.rows(ctx, before.ID), a.rows(ctx, run.ID))
+	if err != nil {
+		return fmt.Errorf("compare with the run before: %w", err)
+	}
+	run.Changes = &changes
+	return nil
+}
+
+// promote makes the model active that the objective and the run speak for, and gives its name; "" when none takes over.
+func (a *Activities) promote(ctx context.Context, run benchmark.Run) (string, error) {
+	route, err := a.Measurements.Store.Route(ctx)
+	if err != nil {
+		return "", err
+	}
+	decision := benchmark.Promote(run, a.Measurements.Objective, route.Active)
+	if decision.Model == "" {
+		return "", nil
+	}
+	_, err = a.Measurements.Store.SwitchRoute(ctx, store.Change{Actor: "benchmark", Reason: decision.Evidence, Edit: func(r *store.Route) error {
+		r.Active, r.Split = decision.Model, nil
+		return nil
+	}})
+	return decision.Model, err
+}
+
+func outcomeOf(run benchmark.Run) BenchmarkOutcome {
+	out := BenchmarkOutcome{RunID: run.ID, Accuracy: map[string]float64{}}
+	for name, m := range run.Models {
+		if m.Accuracy.Value != nil {
+			out.Accuracy[name] = *m.Accuracy.Value
+		}
+	}
+	if lead, ok := benchmark.Winner(run); ok {
+		out.Winner, out.Significant = lead.Model, lead.Significant
+	}
+	if run.Changes != nil {
+		for _, change := range run.Changes.Worse() {
+			if n := len(out.Regressions); n == 0 || out.Regressions[n-1] != change.Model {
+				out.Regressions = append(out.Regressions, change.Model)
+			}
+		}
+	}
+	return out
+}
+
+// appendLine adds a run to the file of results, unless it stands there. A line that a crash cut off is ended first, so that it spoils
+// nobody else's.
+func appendLine(path, runID string, line []byte) error {
+	if path == "" {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fmt.Errorf("the file of results: %w", err)
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return fmt.Errorf("the file of results: %w", err)
+	}
+	there, cut, err := holds(f, runID)
+	if err == nil && !there {
+		if cut {
+			line = append([]byte("\n"), line...)
+		}
+		_, err = f.Write(append(line, '\n'))
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("the file of results: %w", err)
+	}
+	return nil
+}
+
+// holds tells whether a run stands in a file of results, whole, and whether its last line is cut off.
+func holds(f *os.File, runID string) (there, cut bool, err error) {
+	lines := bufio.NewReader(f)
+	for {
+		line, err := lines.ReadBytes('\n')
+		if errors.Is(err, io.EOF) {
+			return there, len(bytes.TrimSpace(line)) > 0, nil
+		}
+		if err != nil {
+			return there, false, err
+		}
+		var run struct {
+			ID string `json:"id"`
+		}
+		there = there || json.Unmarshal(line, &run) == nil && run.ID == runID
+	}
+}

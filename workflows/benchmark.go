@@ -1,0 +1,106 @@
+package workflows
+
+import (
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"teller/activities"
+)
+
+// PriorityBenchmark puts a benchmark's calls behind everything else on the same queues.
+const PriorityBenchmark = 5
+
+// BenchmarkInput starts a run: every model is asked the same cases in the same order.
+type BenchmarkInput struct {
+	// Suite is the name of a shipped suite, or the hash of one that is kept in the store.
+	Suite  string   `json:"suite"`
+	Models []Target `json:"models"`
+	// Cause is why the run was started: "schedule", "requests", "api" or "command".
+	Cause string `json:"cause"`
+	Seed  uint64 `json:"seed"` // of the cases' order, and of models that sample
+	// Concurrency is how many calls to one model are open at once.
+	Concurrency int `json:"concurrency"`
+	// WarmUp is how many calls to each model go before those that count.
+	WarmUp int `json:"warm_up"`
+	// MaxCostUSD bounds what the run may cost on one model, and MaxDuration how long it may take; 0 is no bound. A run that would pass
+	// them stops and says so.
+	MaxCostUSD  float64       `json:"max_cost_usd,omitempty"`
+	MaxDuration time.Duration `json:"max_duration,omitempty"`
+	// Promote lets the run make the best model active that meets the objective of the configuration.
+	Promote bool `json:"promote,omitempty"`
+}
+
+// Benchmark measures all models on a suite. A model that does not answer is reported so and fails nothing. The id of the run is
+// that of the workflow's first run.
+func Benchmark(ctx workflow.Context, in BenchmarkInput) (activities.BenchmarkOutcome, error) {
+	run := workflow.GetInfo(ctx).FirstRunID
+	started := workflow.Now(ctx)
+	names := make([]string, len(in.Models))
+	for i, target := range in.Models {
+		names[i] = target.Model
+	}
+	var begun activities.BeginBenchmarkOutput
+	begin := activities.BeginBenchmarkInput{RunID: run, Suite: in.Suite, Cause: in.Cause, Models: names, At: started}
+	if err := workflow.ExecuteActivity(bookkeeping(ctx, "begin"), acts.BeginBenchmark, begin).Get(ctx, &begun); err != nil {
+		return activities.BenchmarkOutcome{}, err
+	}
+
+	states := make([]activities.BenchmarkModelState, len(in.Models))
+	asked := make([]workflow.ChildWorkflowFuture, len(in.Models))
+	health, err := Check(ctx, CheckInput{Targets: in.Models})
+	for i, target := range in.Models {
+		if err != nil || !health[i].Healthy {
+			states[i] = activities.BenchmarkModelState{Model: target.Model, Status: activities.BenchmarkUnavailable}
+			if err == nil {
+				states[i].Code, states[i].Reason = health[i].Code, health[i].Reason
+			}
+			continue
+		}
+		child := BenchmarkModelInput{
+			RunID: run, Suite: begun.Hash, Cases: begun.Cases, Target: target, Seed: in.Seed, Concurrency: max(1, in.Concurrency), WarmUp: in.WarmUp,
+			Price: begun.Prices[target.Model], Version: health[i].Status.Version, MaxNanoUSD: int64(in.MaxCostUSD * 1e9),
+		}
+		if in.MaxDuration > 0 {
+			child.Deadline = started.Add(in.MaxDuration)
+		}
+		asked[i] = workflow.ExecuteChildWorkflow(workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
+			WorkflowID:            "benchmark-" + run + "-" + target.Model,
+			TaskQueue:             QueueMain,
+			Priority:              temporal.Priority{PriorityKey: PriorityBenchmark},
+			StaticSummary:         target.Model + ", " + begun.Name,
+			TypedSearchAttributes: temporal.NewSearchAttributes(keyModel.ValueSet(target.Model)),
+		}), BenchmarkModel, child)
+	}
+	for i, target := range in.Models {
+		if asked[i] == nil {
+			continue
+		}
+		if err := asked[i].Get(ctx, &states[i]); err != nil {
+			states[i] = activities.BenchmarkModelState{Model: target.Model, Status: activities.BenchmarkStopped, Reason: "the run was ended before its last case"}
+		}
+	}
+
+	// The results that there are count, even when the run was cancelled.
+	free, cancel := workflow.NewDisconnectedContext(ctx)
+	defer cancel()
+	var outcome activities.BenchmarkOutcome
+	end := activities.EndBenchmarkInput{RunID: run, Models: states, Started: started, Ended: workflow.Now(ctx), Seed: in.Seed,
+		Cause: in.Cause, RequestCount: begun.RequestCount, Promote: in.Promote && ctx.Err() == nil}
+	if err := workflow.ExecuteActivity(bookkeeping(free, "end"), acts.EndBenchmark, end).Get(free, &outcome); err != nil {
+		return outcome, err
+	}
+	return outcome, ctx.Err()
+}
+
+// bookkeeping are the options of activities that read and write the store.
+func bookkeeping(ctx workflow.Context, summary string) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		TaskQueue:           QueueMain,
+		StartToCloseTimeout: 5 * time.Minute,
+		Summary:             summary,
+		Priority:            temporal.Priority{PriorityKey: PriorityBenchmark},
+		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: time.Minute},
+	})
+}

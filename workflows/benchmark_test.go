@@ -1,0 +1,191 @@
+package workflows_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/stretchr/testify/mock"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/testsuite"
+
+	"teller/activities"
+	"teller/benchmark"
+	"teller/llm"
+	"teller/prices"
+	"teller/store"
+	"teller/workflows"
+)
+
+// bench keeps a suite and its results in memory.
+type bench struct {
+	activities.Benchmarks
+	cases []json.RawMessage
+
+	mu      sync.Mutex
+	results map[string]benchmark.CaseResult // by model and case
+	twice   []string
+	ended   activities.EndBenchmarkInput
+}
+
+func newBench(t *testing.T, n int) *bench {
+	t.Helper()
+	var lines strings.Builder
+	for i := range n {
+		fmt.Fprintf(&lines, `{"vars":{"message":"question %d"},"assert":[{"type":"equals","value":"re: question %d"}],"metadata":{"id":"c%d"}}`+"\n", i, i, i)
+	}
+	suite, err := benchmark.Load(fstest.MapFS{"cases.jsonl": {Data: []byte(lines.String())}}, "cases.jsonl")
+	require.NoError(t, err)
+	bodies, err := activities.CaseBodies(suite)
+	require.NoError(t, err)
+	return &bench{cases: bodies, results: map[string]benchmark.CaseResult{}}
+}
+
+func (b *bench) KeepSuite(context.Context, string, string, []json.RawMessage) error { return nil }
+func (b *bench) Suite(context.Context, string) (string, int, error)                 { return "own", len(b.cases), nil }
+func (b *bench) BeginRun(context.Context, store.BenchmarkRun) error                 { return nil }
+func (b *bench) Chats(context.Context) (int64, int64, error)                        { return 50, 0, nil }
+func (b *bench) SuiteCases(_ context.Context, _ string, positions []int) (out []json.RawMessage, err error) {
+	for _, p := range positions {
+		out = append(out, b.cases[p])
+	}
+	return out, nil
+}
+
+func (b *bench) KeepResults(_ context.Context, _ string, rows []store.CaseRow) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, row := range rows {
+		var r benchmark.CaseResult
+		if err := json.Unmarshal(row.Body, &r); err != nil {
+			return err
+		}
+		key := row.Model + "/" + row.CaseID
+		if _, ok := b.results[key]; ok {
+			b.twice = append(b.twice, key)
+		}
+		b.results[key] = r
+	}
+	return nil
+}
+
+// of counts a model's results, and those that pass.
+func (b *bench) of(model string) (all, passed int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, r := range b.results {
+		if r.Model == model {
+			all++
+			if r.Pass {
+				passed++
+			}
+		}
+	}
+	return all, passed
+}
+
+// measuring is an environment with the activities of benchmarks.
+func measuring(t *testing.T, b *bench, models fakeModels) *testsuite.TestWorkflowEnvironment {
+	t.Helper()
+	env, _ := environment(t, models)
+	table, err := prices.Parse([]byte("- {model: gemini, from: 2020-01-01, prompt: 1, completion: 1}"))
+	require.NoError(t, err)
+	acts := &activities.Activities{Prices: table, Measurements: activities.Measurements{Store: b, Prices: table}}
+	env.RegisterActivity(acts.BeginBenchmark)
+	env.RegisterActivity(acts.LoadCases)
+	env.RegisterActivity(acts.RecordCases)
+	env.RegisterActivityWithOptions(func(_ context.Context, in activities.EndBenchmarkInput) (activities.BenchmarkOutcome, error) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.ended = in
+		return activities.BenchmarkOutcome{RunID: in.RunID}, nil
+	}, activity.RegisterOptions{Name: "EndBenchmark"})
+	env.RegisterWorkflow(workflows.BenchmarkModel)
+	return env
+}
+
+func TestEveryModelIsAskedEveryCaseOnce(t *testing.T) {
+	const cases = 130 // more than two loads
+	b := newBench(t, cases)
+	custom, gemini := echoes(), fails(&llm.Error{Code: llm.Unavailable, Message: "down"}, 0)
+	env := measuring(t, b, fakeModels{"custom": custom, "gemini": gemini})
+	env.ExecuteWorkflow(workflows.Benchmark, workflows.BenchmarkInput{Suite: "hash", Models: turn("", "custom", "gemini", "qlora").Route, Seed: 7, Concurrency: 8, WarmUp: 2})
+	require.NoError(t, env.GetWorkflowError())
+
+	require.Empty(t, b.twice)
+	all, passed := b.of("custom")
+	require.Equal(t, cases, all)
+	require.Equal(t, cases, passed)
+	require.Len(t, custom.calls(), cases+2, "the warm-up does not count")
+	all, passed = b.of("gemini")
+	require.Equal(t, cases, all)
+	require.Zero(t, passed)
+	require.Equal(t, llm.Unavailable, b.results["gemini/c0"].ErrorCode, "an error is no wrong answer")
+
+	states := b.ended.Models
+	require.Equal(t, activities.BenchmarkOK, states[0].Status)
+	require.Equal(t, cases, states[0].Asked)
+	require.Equal(t, activities.BenchmarkUnavailable, states[2].Status)
+	require.Equal(t, llm.NotConfigured, states[2].Code)
+	require.EqualValues(t, 50, b.ended.RequestCount)
+
+	seen := map[string]bool{}
+	for _, request := range custom.calls() {
+		seen[request.Messages[0].Text] = true
+	}
+	require.Len(t, seen, cases)
+	require.NotEqual(t, "question 0", custom.calls()[0].Messages[0].Text, "the order is shuffled by the seed")
+}
+
+func TestALongMeasurementContinuesAsNew(t *testing.T) {
+	b := newBench(t, 450)
+	env := measuring(t, b, fakeModels{"custom": echoes()})
+	in := workflows.BenchmarkModelInput{RunID: "r", Suite: "hash", Cases: 450, Target: workflows.Target{Model: "custom", Queue: workflows.QueueMain}, Concurrency: 4}
+	env.ExecuteWorkflow(workflows.BenchmarkModel, in)
+	require.ErrorContains(t, env.GetWorkflowError(), "continue as new")
+	all, _ := b.of("custom")
+	require.Equal(t, 200, all)
+}
+
+func TestARunStopsBeforeItPassesItsBounds(t *testing.T) {
+	spends := &fakeModel{answer: func(context.Context, llm.Request) (llm.Completion, error) {
+		return llm.Completion{Text: "x", Usage: llm.Usage{PromptTokens: 900, CompletionTokens: 100}}, nil // a tenth of a cent
+	}}
+	t.Run("cost", func(t *testing.T) {
+		b := newBench(t, 100)
+		env := measuring(t, b, fakeModels{"gemini": spends})
+		env.ExecuteWorkflow(workflows.Benchmark, workflows.BenchmarkInput{Suite: "hash", Models: turn("", "gemini").Route, Concurrency: 1, MaxCostUSD: 0.0105})
+		require.NoError(t, env.GetWorkflowError())
+		all, _ := b.of("gemini")
+		require.Equal(t, 10, all)
+		require.Equal(t, activities.BenchmarkStopped, b.ended.Models[0].Status)
+		require.Contains(t, b.ended.Models[0].Reason, "cost")
+		require.LessOrEqual(t, b.ended.Models[0].CostNanoUSD, int64(10_500_000))
+	})
+	t.Run("time", func(t *testing.T) {
+		b := newBench(t, 100)
+		env := measuring(t, b, fakeModels{"custom": echoes()})
+		env.OnActivity("Complete", mock.Anything, mock.Anything).After(10*time.Second).Return(llm.Completion{Text: "x"}, nil)
+		env.ExecuteWorkflow(workflows.Benchmark, workflows.BenchmarkInput{Suite: "hash", Models: turn("", "custom").Route, Concurrency: 1, MaxDuration: time.Minute})
+		require.NoError(t, env.GetWorkflowError())
+		all, _ := b.of("custom")
+		require.LessOrEqual(t, all, 7)
+		require.Positive(t, all)
+		require.Contains(t, b.ended.Models[0].Reason, "time")
+	})
+	t.Run("cancelled", func(t *testing.T) {
+		b := newBench(t, 100)
+		env := measuring(t, b, fakeModels{"custom": echoes()})
+		env.OnActivity("Complete", mock.Anything, mock.Anything).After(10*time.Second).Return(llm.Completion{Text: "x"}, nil)
+		env.RegisterDelayedCallback(env.CancelWorkflow, 25*time.Second)
+		env.ExecuteWorkflow(workflows.Benchmark, workflows.BenchmarkInput{Suite: "hash", Models: turn("", "custom").Route, Concurrency: 1})
+		require.Error(t, env.GetWorkflowError())
+		require.Equal(t, activities.BenchmarkStopped, b.ended.Models[0].Status, "a cancelled run is summed up all the same")
+	})
+}
