@@ -17,9 +17,9 @@ type Product struct {
 const (
 	maxInputs   = 32 // that a quantised kernel takes at a time
 	depthBlock  = 256
-	partsEach   = 8       // of work, for each thread: enough to even out who comes late
-	leastPart   = 1 << 15 // multiplications of a part: about a microsecond
-	weightsPart = 1 << 14 // the same when there is one input, and reading weights is what takes the time
+	partsEach   = 8       // of work, for each thread at most: enough to even out who comes late
+	leastPart   = 1 << 17 // multiplications of a part: a fraction of a microsecond, several times what taking a part costs
+	weightsPart = 1 << 15 // the same when there is one input, and reading weights is what takes the time
 )
 
 // Multiply computes products with one input. They are shared out over the pool's threads, which wait for one another only once, at the end; so
@@ -28,7 +28,7 @@ func Multiply(p *Pool, in *Input, products ...Product) {
 	for i := range products {
 		products[i].check(in)
 	}
-	if p == nil || p.threads == 1 || !p.run.TryLock() {
+	if !worthSharing(p.Threads(), in, products) || !p.run.TryLock() {
 		for i := range products {
 			products[i].multiply(in, 0, products[i].W.panels())
 		}
@@ -60,22 +60,33 @@ type work struct {
 	part     func(worker, i int)
 }
 
-// cut chooses the size of the parts and says how many there are.
+// multiplications counts those of all products, and says how many a part should have at least.
+func multiplications(in *Input, products []Product) (all, least int) {
+	for i := range products {
+		all += products[i].W.Rows * products[i].W.Cols
+	}
+	if in.n == 1 {
+		return all, weightsPart
+	}
+	return all * in.n, leastPart
+}
+
+func worthSharing(threads int, in *Input, products []Product) bool {
+	all, least := multiplications(in, products)
+	return threads > 1 && all >= threads*least
+}
+
+// cut chooses the size of the parts, the same number for each thread, and says how many there are.
 func (w *work) cut(threads int) int {
-	panels, multiplications := 0, 0
-	for _, p := range w.products {
-		panels += p.W.panels()
-		multiplications += p.W.Rows * p.W.Cols
+	panels := 0
+	for i := range w.products {
+		panels += w.products[i].W.panels()
 	}
-	least := weightsPart
-	if w.in.n > 1 {
-		least, multiplications = leastPart, multiplications*w.in.n
-	}
-	parts := max(1, min(threads*partsEach, multiplications/least))
-	w.size = ceilDiv(panels, parts)
-	parts = 0
-	for _, p := range w.products {
-		parts += ceilDiv(p.W.panels(), w.size)
+	all, least := multiplications(w.in, w.products)
+	w.size = ceilDiv(panels, threads*min(partsEach, all/least/threads))
+	parts := 0
+	for i := range w.products {
+		parts += ceilDiv(w.products[i].W.panels(), w.size)
 	}
 	return parts
 }

@@ -100,8 +100,8 @@ func TestMultiplyAgreesWithFloat64(t *testing.T) {
 	onEachLevel(t, func(t *testing.T) {
 		for _, format := range formats {
 			for _, size := range [][3]int{
-				{1, 1, 1}, {3, 31, 1}, {16, 32, 1}, {17, 33, 1}, {100, 63, 1}, {288, 288, 1}, {65, 600, 1},
-				{1, 1, 2}, {31, 3, 3}, {32, 32, 5}, {33, 100, 7}, {16, 64, 12}, {50, 65, 13}, {33, 300, 33}, {63, 31, 70}, {100, 31, 100},
+				{1, 1, 1}, {3, 31, 1}, {16, 32, 1}, {17, 33, 1}, {100, 63, 1}, {288, 288, 1}, {65, 600, 1}, {300, 500, 1},
+				{1, 1, 2}, {31, 3, 3}, {32, 32, 5}, {33, 100, 7}, {16, 64, 12}, {50, 65, 13}, {33, 300, 33}, {63, 31, 70}, {130, 31, 100},
 			} {
 				for _, add := range []bool{false, true} {
 					checkMultiply(t, nil, format, size[0], size[1], size[2], add)
@@ -126,7 +126,7 @@ func TestMultiplyTakesSeveralMatrices(t *testing.T) {
 	pool := NewPool(2)
 	defer pool.Close()
 	rng := rand.New(rand.NewPCG(1, 2))
-	const cols, n = 96, 5
+	const cols, n = 96, 40
 	a, b := NewMatrix(Q8, 40, cols), NewMatrix(Q4, 70, cols)
 	require.NoError(t, a.SetFloats(0, randomFloats(rng, 40*cols)))
 	require.NoError(t, b.SetFloats(0, randomFloats(rng, 70*cols)))
