@@ -37,7 +37,7 @@ func serveStreams(ctx context.Context, cfg config.Config, logger *slog.Logger) (
 	}()
 	logger.Debug("taking the pieces of replies", "listening", listener.Addr().String(), "advertised", address)
 	return hub, func() {
-		server.Close() // the workers' connections have no end of their own
+		_ = server.Close() // the workers' connections have no end of their own
 		<-done
 		hub.Close()
 	}, nil
