@@ -56,7 +56,8 @@ func (s *server) complete(c *gin.Context) {
 		writeError(c, err)
 		return
 	}
-	head := openai.Head{ID: openai.ID(answer.TurnID), Created: answer.StartedAt.Unix(), Model: answer.Model}
+	// Turns from before the field was kept have no time.
+	head := openai.Head{ID: openai.ID(answer.TurnID), Created: max(answer.StartedAt.Unix(), 0), Model: answer.Model}
 	c.JSON(http.StatusOK, openai.NewCompletion(head, answer.Completion, req.LogProbs, tellerOf(answer)))
 }
 

@@ -25,12 +25,9 @@ type body struct {
 	TopLogProbs         *int              `json:"top_logprobs"`
 	ResponseFormat      json.RawMessage   `json:"response_format"`
 	N                   *int              `json:"n"`
-	ignored
 	unsupported
-}
 
-// ignored are the parameters that have no effect on the reply.
-type ignored struct {
+	// These have no effect on the reply.
 	User                 *string           `json:"user"`
 	SafetyIdentifier     *string           `json:"safety_identifier"`
 	PromptCacheKey       *string           `json:"prompt_cache_key"`
