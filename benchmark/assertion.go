@@ -7,7 +7,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// The types of assertion, each of which may have "not-" before it. docs/benchmark.md of the project has what each one takes.
+// The types of assertion, each of which may have "not-" before it. README.md beside this file has what each one takes.
 const (
 	typeEquals      = "equals"
 	typeContains    = "contains"

@@ -12,7 +12,7 @@ import (
 
 // Load reads a suite: a file, or every suite file below a folder, whose name without its ending is the suite's. A file is YAML
 // (.yaml, .yml), JSON (.json) or one JSON case a line (.jsonl, .ndjson): a list of cases in promptfoo's shape, or promptfoo's
-// configuration with its key "tests". docs/benchmark.md of the project describes it.
+// configuration with its key "tests". README.md beside this file describes it.
 //
 // What does not parse is a *evaluation.LineError that names file and line.
 func Load(fsys fs.FS, name string) (Suite, error) {
@@ -122,7 +122,7 @@ func readFile(fsys fs.FS, file string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	data, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
 	if err == nil && len(data) > maxFileBytes {
 		err = errors.New("the file is larger than 64 MiB")

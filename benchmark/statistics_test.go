@@ -76,7 +76,7 @@ func TestProportion(t *testing.T) {
 // The interval must hold the truth in 95 of 100 samples of families whose cases go together; Wilson's own falls short there.
 func TestClusteredIntervalCovers(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
-	const samples, families, size, truth = 2000, 40, 6, 0.8
+	const samples, families, size, truth = 1000, 40, 6, 0.8
 	clustered, plain := 0, 0
 	for range samples {
 		var sample []cluster

@@ -60,6 +60,7 @@ func refersTo(template, name string) bool {
 
 // excerpt is the text from mark on, at most 30 characters of it.
 func excerpt(text, mark string) string {
-	runes := []rune(text[strings.Index(text, mark):])
+	_, after, _ := strings.Cut(text, mark)
+	runes := []rune(mark + after)
 	return string(runes[:min(len(runes), 30)])
 }

@@ -48,7 +48,10 @@ func categoryNames(run benchmark.Run) []string {
 	return slices.Sorted(maps.Keys(all))
 }
 
-// history is the earlier runs of the run's suite and the run itself, oldest first.
+// maxHistory is how many runs a plot has room for.
+const maxHistory = 60
+
+// history is the earlier runs of the run's suite and the run itself, the latest of them, oldest first.
 func history(in Input) []benchmark.Run {
 	runs := []benchmark.Run{in.Run}
 	for _, r := range in.History {
@@ -57,5 +60,5 @@ func history(in Input) []benchmark.Run {
 		}
 	}
 	slices.SortStableFunc(runs, func(a, b benchmark.Run) int { return at(a).Compare(at(b)) })
-	return runs
+	return runs[max(0, len(runs)-maxHistory):]
 }
