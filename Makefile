@@ -68,6 +68,7 @@ test-embedded: bin/teller-temporal ## the tests of the embedded Temporal server
 
 # -count=1: what these test, real processes, Go's test cache does not see.
 test-e2e: build ## real processes over real HTTP, killed in the middle of a turn
+	@scripts/phase.sh 'clients for the tests' scripts/install-clients.sh
 	@$(binaries) scripts/phase.sh 'end-to-end tests' scripts/go-test.sh -count=1 -timeout=10m ./e2e/...
 
 .PHONY: chaos
