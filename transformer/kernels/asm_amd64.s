@@ -1000,53 +1000,8 @@ TEXT ·tileF321x32AVX512(SB), NOSPLIT, $0-72
 	MOVQ   aStep+24(FP), R8
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	MOVQ   AX, R9
-	SHRQ   $0x02, R9
-	TESTQ  R9, R9
-	JZ     rounds_done
-
-rounds:
-	VMOVUPS      (CX), Z24
-	VMOVUPS      64(CX), Z25
-	VBROADCASTSS (DI), Z28
-	VFMADD231PS  Z24, Z28, Z0
-	VFMADD231PS  Z25, Z28, Z1
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	VMOVUPS      (CX), Z24
-	VMOVUPS      64(CX), Z25
-	VBROADCASTSS (DI), Z28
-	VFMADD231PS  Z24, Z28, Z2
-	VFMADD231PS  Z25, Z28, Z3
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	VMOVUPS      (CX), Z24
-	VMOVUPS      64(CX), Z25
-	VBROADCASTSS (DI), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	VMOVUPS      (CX), Z24
-	VMOVUPS      64(CX), Z25
-	VBROADCASTSS (DI), Z28
-	VFMADD231PS  Z24, Z28, Z6
-	VFMADD231PS  Z25, Z28, Z7
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	DECQ         R9
-	JNZ          rounds
-
-rounds_done:
-	ANDQ  $0x03, AX
-	TESTQ AX, AX
-	JZ    steps_done
+	TESTQ  AX, AX
+	JZ     steps_done
 
 steps:
 	VMOVUPS      (CX), Z24
@@ -1060,12 +1015,6 @@ steps:
 	JNZ          steps
 
 steps_done:
-	VADDPS       Z4, Z0, Z0
-	VADDPS       Z5, Z1, Z1
-	VADDPS       Z6, Z2, Z2
-	VADDPS       Z7, Z3, Z3
-	VADDPS       Z2, Z0, Z0
-	VADDPS       Z3, Z1, Z1
 	VBROADCASTSS alpha+64(FP), Z26
 	VBROADCASTSS beta+68(FP), Z27
 	MOVL         beta+68(FP), AX
@@ -1106,43 +1055,8 @@ TEXT ·tileF322x32AVX512(SB), NOSPLIT, $0-72
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	MOVQ   AX, R10
-	SHRQ   $0x01, R10
-	TESTQ  R10, R10
-	JZ     rounds_done
-
-rounds:
-	VMOVUPS      (CX), Z24
-	VMOVUPS      64(CX), Z25
-	VBROADCASTSS (DI), Z28
-	VFMADD231PS  Z24, Z28, Z0
-	VFMADD231PS  Z25, Z28, Z1
-	VBROADCASTSS (DI)(R9*1), Z29
-	VFMADD231PS  Z24, Z29, Z2
-	VFMADD231PS  Z25, Z29, Z3
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	VMOVUPS      (CX), Z24
-	VMOVUPS      64(CX), Z25
-	VBROADCASTSS (DI), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	VBROADCASTSS (DI)(R9*1), Z29
-	VFMADD231PS  Z24, Z29, Z6
-	VFMADD231PS  Z25, Z29, Z7
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	DECQ         R10
-	JNZ          rounds
-
-rounds_done:
-	ANDQ  $0x01, AX
-	TESTQ AX, AX
-	JZ    steps_done
+	TESTQ  AX, AX
+	JZ     steps_done
 
 steps:
 	VMOVUPS      (CX), Z24
@@ -1159,10 +1073,6 @@ steps:
 	JNZ          steps
 
 steps_done:
-	VADDPS       Z4, Z0, Z0
-	VADDPS       Z5, Z1, Z1
-	VADDPS       Z6, Z2, Z2
-	VADDPS       Z7, Z3, Z3
 	VBROADCASTSS alpha+64(FP), Z26
 	VBROADCASTSS beta+68(FP), Z27
 	MOVL         beta+68(FP), AX
@@ -1732,42 +1642,8 @@ TEXT ·tileF321x16AVX512(SB), NOSPLIT, $0-72
 	MOVQ   a+8(FP), DI
 	MOVQ   aStep+24(FP), R8
 	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	MOVQ   AX, R9
-	SHRQ   $0x02, R9
-	TESTQ  R9, R9
-	JZ     rounds_done
-
-rounds:
-	VMOVUPS      (CX), Z24
-	VBROADCASTSS (DI), Z28
-	VFMADD231PS  Z24, Z28, Z0
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	VMOVUPS      (CX), Z24
-	VBROADCASTSS (DI), Z28
-	VFMADD231PS  Z24, Z28, Z1
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	VMOVUPS      (CX), Z24
-	VBROADCASTSS (DI), Z28
-	VFMADD231PS  Z24, Z28, Z2
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	VMOVUPS      (CX), Z24
-	VBROADCASTSS (DI), Z28
-	VFMADD231PS  Z24, Z28, Z3
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	DECQ         R9
-	JNZ          rounds
-
-rounds_done:
-	ANDQ  $0x03, AX
-	TESTQ AX, AX
-	JZ    steps_done
+	TESTQ  AX, AX
+	JZ     steps_done
 
 steps:
 	VMOVUPS      (CX), Z24
@@ -1779,9 +1655,6 @@ steps:
 	JNZ          steps
 
 steps_done:
-	VADDPS       Z2, Z0, Z0
-	VADDPS       Z3, Z1, Z1
-	VADDPS       Z1, Z0, Z0
 	VBROADCASTSS alpha+64(FP), Z26
 	VBROADCASTSS beta+68(FP), Z27
 	MOVL         beta+68(FP), AX
@@ -1815,35 +1688,8 @@ TEXT ·tileF322x16AVX512(SB), NOSPLIT, $0-72
 	LEAQ   (R9)(R9*2), R10
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	MOVQ   AX, R10
-	SHRQ   $0x01, R10
-	TESTQ  R10, R10
-	JZ     rounds_done
-
-rounds:
-	VMOVUPS      (CX), Z24
-	VBROADCASTSS (DI), Z28
-	VFMADD231PS  Z24, Z28, Z0
-	VBROADCASTSS (DI)(R9*1), Z29
-	VFMADD231PS  Z24, Z29, Z1
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	VMOVUPS      (CX), Z24
-	VBROADCASTSS (DI), Z28
-	VFMADD231PS  Z24, Z28, Z2
-	VBROADCASTSS (DI)(R9*1), Z29
-	VFMADD231PS  Z24, Z29, Z3
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	DECQ         R10
-	JNZ          rounds
-
-rounds_done:
-	ANDQ  $0x01, AX
-	TESTQ AX, AX
-	JZ    steps_done
+	TESTQ  AX, AX
+	JZ     steps_done
 
 steps:
 	VMOVUPS      (CX), Z24
@@ -1857,8 +1703,6 @@ steps:
 	JNZ          steps
 
 steps_done:
-	VADDPS       Z2, Z0, Z0
-	VADDPS       Z3, Z1, Z1
 	VBROADCASTSS alpha+64(FP), Z26
 	VBROADCASTSS beta+68(FP), Z27
 	MOVL         beta+68(FP), AX
@@ -2248,53 +2092,8 @@ TEXT ·tileF321x16AVX2(SB), NOSPLIT, $0-72
 	MOVQ   aStep+24(FP), R8
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	MOVQ   AX, R9
-	SHRQ   $0x02, R9
-	TESTQ  R9, R9
-	JZ     rounds_done
-
-rounds:
-	VMOVUPS      (CX), Y12
-	VMOVUPS      32(CX), Y13
-	VBROADCASTSS (DI), Y14
-	VFMADD231PS  Y12, Y14, Y0
-	VFMADD231PS  Y13, Y14, Y1
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	VMOVUPS      (CX), Y12
-	VMOVUPS      32(CX), Y13
-	VBROADCASTSS (DI), Y14
-	VFMADD231PS  Y12, Y14, Y2
-	VFMADD231PS  Y13, Y14, Y3
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	VMOVUPS      (CX), Y12
-	VMOVUPS      32(CX), Y13
-	VBROADCASTSS (DI), Y14
-	VFMADD231PS  Y12, Y14, Y4
-	VFMADD231PS  Y13, Y14, Y5
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	VMOVUPS      (CX), Y12
-	VMOVUPS      32(CX), Y13
-	VBROADCASTSS (DI), Y14
-	VFMADD231PS  Y12, Y14, Y6
-	VFMADD231PS  Y13, Y14, Y7
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	DECQ         R9
-	JNZ          rounds
-
-rounds_done:
-	ANDQ  $0x03, AX
-	TESTQ AX, AX
-	JZ    steps_done
+	TESTQ  AX, AX
+	JZ     steps_done
 
 steps:
 	VMOVUPS      (CX), Y12
@@ -2308,12 +2107,6 @@ steps:
 	JNZ          steps
 
 steps_done:
-	VADDPS       Y4, Y0, Y0
-	VADDPS       Y5, Y1, Y1
-	VADDPS       Y6, Y2, Y2
-	VADDPS       Y7, Y3, Y3
-	VADDPS       Y2, Y0, Y0
-	VADDPS       Y3, Y1, Y1
 	VBROADCASTSS alpha+64(FP), Y14
 	VBROADCASTSS beta+68(FP), Y15
 	MOVL         beta+68(FP), AX
@@ -2354,43 +2147,8 @@ TEXT ·tileF322x16AVX2(SB), NOSPLIT, $0-72
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	MOVQ   AX, R10
-	SHRQ   $0x01, R10
-	TESTQ  R10, R10
-	JZ     rounds_done
-
-rounds:
-	VMOVUPS      (CX), Y12
-	VMOVUPS      32(CX), Y13
-	VBROADCASTSS (DI), Y14
-	VFMADD231PS  Y12, Y14, Y0
-	VFMADD231PS  Y13, Y14, Y1
-	VBROADCASTSS (DI)(R9*1), Y15
-	VFMADD231PS  Y12, Y15, Y2
-	VFMADD231PS  Y13, Y15, Y3
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	VMOVUPS      (CX), Y12
-	VMOVUPS      32(CX), Y13
-	VBROADCASTSS (DI), Y14
-	VFMADD231PS  Y12, Y14, Y4
-	VFMADD231PS  Y13, Y14, Y5
-	VBROADCASTSS (DI)(R9*1), Y15
-	VFMADD231PS  Y12, Y15, Y6
-	VFMADD231PS  Y13, Y15, Y7
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	DECQ         R10
-	JNZ          rounds
-
-rounds_done:
-	ANDQ  $0x01, AX
-	TESTQ AX, AX
-	JZ    steps_done
+	TESTQ  AX, AX
+	JZ     steps_done
 
 steps:
 	VMOVUPS      (CX), Y12
@@ -2407,10 +2165,6 @@ steps:
 	JNZ          steps
 
 steps_done:
-	VADDPS       Y4, Y0, Y0
-	VADDPS       Y5, Y1, Y1
-	VADDPS       Y6, Y2, Y2
-	VADDPS       Y7, Y3, Y3
 	VBROADCASTSS alpha+64(FP), Y14
 	VBROADCASTSS beta+68(FP), Y15
 	MOVL         beta+68(FP), AX
@@ -2703,53 +2457,8 @@ TEXT ·tileF161x32AVX512(SB), NOSPLIT, $0-72
 	MOVQ   aStep+24(FP), R8
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	MOVQ   AX, R9
-	SHRQ   $0x02, R9
-	TESTQ  R9, R9
-	JZ     rounds_done
-
-rounds:
-	VCVTPH2PS    (CX), Z24
-	VCVTPH2PS    32(CX), Z25
-	VBROADCASTSS (DI), Z28
-	VFMADD231PS  Z24, Z28, Z0
-	VFMADD231PS  Z25, Z28, Z1
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	VCVTPH2PS    (CX), Z24
-	VCVTPH2PS    32(CX), Z25
-	VBROADCASTSS (DI), Z28
-	VFMADD231PS  Z24, Z28, Z2
-	VFMADD231PS  Z25, Z28, Z3
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	VCVTPH2PS    (CX), Z24
-	VCVTPH2PS    32(CX), Z25
-	VBROADCASTSS (DI), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	VCVTPH2PS    (CX), Z24
-	VCVTPH2PS    32(CX), Z25
-	VBROADCASTSS (DI), Z28
-	VFMADD231PS  Z24, Z28, Z6
-	VFMADD231PS  Z25, Z28, Z7
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	DECQ         R9
-	JNZ          rounds
-
-rounds_done:
-	ANDQ  $0x03, AX
-	TESTQ AX, AX
-	JZ    steps_done
+	TESTQ  AX, AX
+	JZ     steps_done
 
 steps:
 	VCVTPH2PS    (CX), Z24
@@ -2763,12 +2472,6 @@ steps:
 	JNZ          steps
 
 steps_done:
-	VADDPS       Z4, Z0, Z0
-	VADDPS       Z5, Z1, Z1
-	VADDPS       Z6, Z2, Z2
-	VADDPS       Z7, Z3, Z3
-	VADDPS       Z2, Z0, Z0
-	VADDPS       Z3, Z1, Z1
 	VBROADCASTSS alpha+64(FP), Z26
 	VBROADCASTSS beta+68(FP), Z27
 	MOVL         beta+68(FP), AX
@@ -2809,43 +2512,8 @@ TEXT ·tileF162x32AVX512(SB), NOSPLIT, $0-72
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	MOVQ   AX, R10
-	SHRQ   $0x01, R10
-	TESTQ  R10, R10
-	JZ     rounds_done
-
-rounds:
-	VCVTPH2PS    (CX), Z24
-	VCVTPH2PS    32(CX), Z25
-	VBROADCASTSS (DI), Z28
-	VFMADD231PS  Z24, Z28, Z0
-	VFMADD231PS  Z25, Z28, Z1
-	VBROADCASTSS (DI)(R9*1), Z29
-	VFMADD231PS  Z24, Z29, Z2
-	VFMADD231PS  Z25, Z29, Z3
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	VCVTPH2PS    (CX), Z24
-	VCVTPH2PS    32(CX), Z25
-	VBROADCASTSS (DI), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	VBROADCASTSS (DI)(R9*1), Z29
-	VFMADD231PS  Z24, Z29, Z6
-	VFMADD231PS  Z25, Z29, Z7
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	DECQ         R10
-	JNZ          rounds
-
-rounds_done:
-	ANDQ  $0x01, AX
-	TESTQ AX, AX
-	JZ    steps_done
+	TESTQ  AX, AX
+	JZ     steps_done
 
 steps:
 	VCVTPH2PS    (CX), Z24
@@ -2862,10 +2530,6 @@ steps:
 	JNZ          steps
 
 steps_done:
-	VADDPS       Z4, Z0, Z0
-	VADDPS       Z5, Z1, Z1
-	VADDPS       Z6, Z2, Z2
-	VADDPS       Z7, Z3, Z3
 	VBROADCASTSS alpha+64(FP), Z26
 	VBROADCASTSS beta+68(FP), Z27
 	MOVL         beta+68(FP), AX
@@ -3435,42 +3099,8 @@ TEXT ·tileF161x16AVX512(SB), NOSPLIT, $0-72
 	MOVQ   a+8(FP), DI
 	MOVQ   aStep+24(FP), R8
 	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	MOVQ   AX, R9
-	SHRQ   $0x02, R9
-	TESTQ  R9, R9
-	JZ     rounds_done
-
-rounds:
-	VCVTPH2PS    (CX), Z24
-	VBROADCASTSS (DI), Z28
-	VFMADD231PS  Z24, Z28, Z0
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	VCVTPH2PS    (CX), Z24
-	VBROADCASTSS (DI), Z28
-	VFMADD231PS  Z24, Z28, Z1
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	VCVTPH2PS    (CX), Z24
-	VBROADCASTSS (DI), Z28
-	VFMADD231PS  Z24, Z28, Z2
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	VCVTPH2PS    (CX), Z24
-	VBROADCASTSS (DI), Z28
-	VFMADD231PS  Z24, Z28, Z3
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	DECQ         R9
-	JNZ          rounds
-
-rounds_done:
-	ANDQ  $0x03, AX
-	TESTQ AX, AX
-	JZ    steps_done
+	TESTQ  AX, AX
+	JZ     steps_done
 
 steps:
 	VCVTPH2PS    (CX), Z24
@@ -3482,9 +3112,6 @@ steps:
 	JNZ          steps
 
 steps_done:
-	VADDPS       Z2, Z0, Z0
-	VADDPS       Z3, Z1, Z1
-	VADDPS       Z1, Z0, Z0
 	VBROADCASTSS alpha+64(FP), Z26
 	VBROADCASTSS beta+68(FP), Z27
 	MOVL         beta+68(FP), AX
@@ -3518,35 +3145,8 @@ TEXT ·tileF162x16AVX512(SB), NOSPLIT, $0-72
 	LEAQ   (R9)(R9*2), R10
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	MOVQ   AX, R10
-	SHRQ   $0x01, R10
-	TESTQ  R10, R10
-	JZ     rounds_done
-
-rounds:
-	VCVTPH2PS    (CX), Z24
-	VBROADCASTSS (DI), Z28
-	VFMADD231PS  Z24, Z28, Z0
-	VBROADCASTSS (DI)(R9*1), Z29
-	VFMADD231PS  Z24, Z29, Z1
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	VCVTPH2PS    (CX), Z24
-	VBROADCASTSS (DI), Z28
-	VFMADD231PS  Z24, Z28, Z2
-	VBROADCASTSS (DI)(R9*1), Z29
-	VFMADD231PS  Z24, Z29, Z3
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	DECQ         R10
-	JNZ          rounds
-
-rounds_done:
-	ANDQ  $0x01, AX
-	TESTQ AX, AX
-	JZ    steps_done
+	TESTQ  AX, AX
+	JZ     steps_done
 
 steps:
 	VCVTPH2PS    (CX), Z24
@@ -3560,8 +3160,6 @@ steps:
 	JNZ          steps
 
 steps_done:
-	VADDPS       Z2, Z0, Z0
-	VADDPS       Z3, Z1, Z1
 	VBROADCASTSS alpha+64(FP), Z26
 	VBROADCASTSS beta+68(FP), Z27
 	MOVL         beta+68(FP), AX
@@ -3951,53 +3549,8 @@ TEXT ·tileF161x16AVX2(SB), NOSPLIT, $0-72
 	MOVQ   aStep+24(FP), R8
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	MOVQ   AX, R9
-	SHRQ   $0x02, R9
-	TESTQ  R9, R9
-	JZ     rounds_done
-
-rounds:
-	VCVTPH2PS    (CX), Y12
-	VCVTPH2PS    16(CX), Y13
-	VBROADCASTSS (DI), Y14
-	VFMADD231PS  Y12, Y14, Y0
-	VFMADD231PS  Y13, Y14, Y1
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	VCVTPH2PS    (CX), Y12
-	VCVTPH2PS    16(CX), Y13
-	VBROADCASTSS (DI), Y14
-	VFMADD231PS  Y12, Y14, Y2
-	VFMADD231PS  Y13, Y14, Y3
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	VCVTPH2PS    (CX), Y12
-	VCVTPH2PS    16(CX), Y13
-	VBROADCASTSS (DI), Y14
-	VFMADD231PS  Y12, Y14, Y4
-	VFMADD231PS  Y13, Y14, Y5
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	VCVTPH2PS    (CX), Y12
-	VCVTPH2PS    16(CX), Y13
-	VBROADCASTSS (DI), Y14
-	VFMADD231PS  Y12, Y14, Y6
-	VFMADD231PS  Y13, Y14, Y7
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	DECQ         R9
-	JNZ          rounds
-
-rounds_done:
-	ANDQ  $0x03, AX
-	TESTQ AX, AX
-	JZ    steps_done
+	TESTQ  AX, AX
+	JZ     steps_done
 
 steps:
 	VCVTPH2PS    (CX), Y12
@@ -4011,12 +3564,6 @@ steps:
 	JNZ          steps
 
 steps_done:
-	VADDPS       Y4, Y0, Y0
-	VADDPS       Y5, Y1, Y1
-	VADDPS       Y6, Y2, Y2
-	VADDPS       Y7, Y3, Y3
-	VADDPS       Y2, Y0, Y0
-	VADDPS       Y3, Y1, Y1
 	VBROADCASTSS alpha+64(FP), Y14
 	VBROADCASTSS beta+68(FP), Y15
 	MOVL         beta+68(FP), AX
@@ -4057,43 +3604,8 @@ TEXT ·tileF162x16AVX2(SB), NOSPLIT, $0-72
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	MOVQ   AX, R10
-	SHRQ   $0x01, R10
-	TESTQ  R10, R10
-	JZ     rounds_done
-
-rounds:
-	VCVTPH2PS    (CX), Y12
-	VCVTPH2PS    16(CX), Y13
-	VBROADCASTSS (DI), Y14
-	VFMADD231PS  Y12, Y14, Y0
-	VFMADD231PS  Y13, Y14, Y1
-	VBROADCASTSS (DI)(R9*1), Y15
-	VFMADD231PS  Y12, Y15, Y2
-	VFMADD231PS  Y13, Y15, Y3
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	VCVTPH2PS    (CX), Y12
-	VCVTPH2PS    16(CX), Y13
-	VBROADCASTSS (DI), Y14
-	VFMADD231PS  Y12, Y14, Y4
-	VFMADD231PS  Y13, Y14, Y5
-	VBROADCASTSS (DI)(R9*1), Y15
-	VFMADD231PS  Y12, Y15, Y6
-	VFMADD231PS  Y13, Y15, Y7
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	DECQ         R10
-	JNZ          rounds
-
-rounds_done:
-	ANDQ  $0x01, AX
-	TESTQ AX, AX
-	JZ    steps_done
+	TESTQ  AX, AX
+	JZ     steps_done
 
 steps:
 	VCVTPH2PS    (CX), Y12
@@ -4110,10 +3622,6 @@ steps:
 	JNZ          steps
 
 steps_done:
-	VADDPS       Y4, Y0, Y0
-	VADDPS       Y5, Y1, Y1
-	VADDPS       Y6, Y2, Y2
-	VADDPS       Y7, Y3, Y3
 	VBROADCASTSS alpha+64(FP), Y14
 	VBROADCASTSS beta+68(FP), Y15
 	MOVL         beta+68(FP), AX
@@ -4406,61 +3914,8 @@ TEXT ·tileBF161x32AVX512(SB), NOSPLIT, $0-72
 	MOVQ   aStep+24(FP), R8
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	MOVQ   AX, R9
-	SHRQ   $0x02, R9
-	TESTQ  R9, R9
-	JZ     rounds_done
-
-rounds:
-	VPMOVZXWD    (CX), Z24
-	VPSLLD       $0x10, Z24, Z24
-	VPMOVZXWD    32(CX), Z25
-	VPSLLD       $0x10, Z25, Z25
-	VBROADCASTSS (DI), Z28
-	VFMADD231PS  Z24, Z28, Z0
-	VFMADD231PS  Z25, Z28, Z1
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	VPMOVZXWD    (CX), Z24
-	VPSLLD       $0x10, Z24, Z24
-	VPMOVZXWD    32(CX), Z25
-	VPSLLD       $0x10, Z25, Z25
-	VBROADCASTSS (DI), Z28
-	VFMADD231PS  Z24, Z28, Z2
-	VFMADD231PS  Z25, Z28, Z3
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	VPMOVZXWD    (CX), Z24
-	VPSLLD       $0x10, Z24, Z24
-	VPMOVZXWD    32(CX), Z25
-	VPSLLD       $0x10, Z25, Z25
-	VBROADCASTSS (DI), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	VPMOVZXWD    (CX), Z24
-	VPSLLD       $0x10, Z24, Z24
-	VPMOVZXWD    32(CX), Z25
-	VPSLLD       $0x10, Z25, Z25
-	VBROADCASTSS (DI), Z28
-	VFMADD231PS  Z24, Z28, Z6
-	VFMADD231PS  Z25, Z28, Z7
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	DECQ         R9
-	JNZ          rounds
-
-rounds_done:
-	ANDQ  $0x03, AX
-	TESTQ AX, AX
-	JZ    steps_done
+	TESTQ  AX, AX
+	JZ     steps_done
 
 steps:
 	VPMOVZXWD    (CX), Z24
@@ -4476,12 +3931,6 @@ steps:
 	JNZ          steps
 
 steps_done:
-	VADDPS       Z4, Z0, Z0
-	VADDPS       Z5, Z1, Z1
-	VADDPS       Z6, Z2, Z2
-	VADDPS       Z7, Z3, Z3
-	VADDPS       Z2, Z0, Z0
-	VADDPS       Z3, Z1, Z1
 	VBROADCASTSS alpha+64(FP), Z26
 	VBROADCASTSS beta+68(FP), Z27
 	MOVL         beta+68(FP), AX
@@ -4522,47 +3971,8 @@ TEXT ·tileBF162x32AVX512(SB), NOSPLIT, $0-72
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	MOVQ   AX, R10
-	SHRQ   $0x01, R10
-	TESTQ  R10, R10
-	JZ     rounds_done
-
-rounds:
-	VPMOVZXWD    (CX), Z24
-	VPSLLD       $0x10, Z24, Z24
-	VPMOVZXWD    32(CX), Z25
-	VPSLLD       $0x10, Z25, Z25
-	VBROADCASTSS (DI), Z28
-	VFMADD231PS  Z24, Z28, Z0
-	VFMADD231PS  Z25, Z28, Z1
-	VBROADCASTSS (DI)(R9*1), Z29
-	VFMADD231PS  Z24, Z29, Z2
-	VFMADD231PS  Z25, Z29, Z3
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	VPMOVZXWD    (CX), Z24
-	VPSLLD       $0x10, Z24, Z24
-	VPMOVZXWD    32(CX), Z25
-	VPSLLD       $0x10, Z25, Z25
-	VBROADCASTSS (DI), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	VBROADCASTSS (DI)(R9*1), Z29
-	VFMADD231PS  Z24, Z29, Z6
-	VFMADD231PS  Z25, Z29, Z7
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	DECQ         R10
-	JNZ          rounds
-
-rounds_done:
-	ANDQ  $0x01, AX
-	TESTQ AX, AX
-	JZ    steps_done
+	TESTQ  AX, AX
+	JZ     steps_done
 
 steps:
 	VPMOVZXWD    (CX), Z24
@@ -4581,10 +3991,6 @@ steps:
 	JNZ          steps
 
 steps_done:
-	VADDPS       Z4, Z0, Z0
-	VADDPS       Z5, Z1, Z1
-	VADDPS       Z6, Z2, Z2
-	VADDPS       Z7, Z3, Z3
 	VBROADCASTSS alpha+64(FP), Z26
 	VBROADCASTSS beta+68(FP), Z27
 	MOVL         beta+68(FP), AX
@@ -5161,61 +4567,8 @@ TEXT ·tileBF161x16AVX2(SB), NOSPLIT, $0-72
 	MOVQ   aStep+24(FP), R8
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	MOVQ   AX, R9
-	SHRQ   $0x02, R9
-	TESTQ  R9, R9
-	JZ     rounds_done
-
-rounds:
-	VPMOVZXWD    (CX), Y12
-	VPSLLD       $0x10, Y12, Y12
-	VPMOVZXWD    16(CX), Y13
-	VPSLLD       $0x10, Y13, Y13
-	VBROADCASTSS (DI), Y14
-	VFMADD231PS  Y12, Y14, Y0
-	VFMADD231PS  Y13, Y14, Y1
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	VPMOVZXWD    (CX), Y12
-	VPSLLD       $0x10, Y12, Y12
-	VPMOVZXWD    16(CX), Y13
-	VPSLLD       $0x10, Y13, Y13
-	VBROADCASTSS (DI), Y14
-	VFMADD231PS  Y12, Y14, Y2
-	VFMADD231PS  Y13, Y14, Y3
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	VPMOVZXWD    (CX), Y12
-	VPSLLD       $0x10, Y12, Y12
-	VPMOVZXWD    16(CX), Y13
-	VPSLLD       $0x10, Y13, Y13
-	VBROADCASTSS (DI), Y14
-	VFMADD231PS  Y12, Y14, Y4
-	VFMADD231PS  Y13, Y14, Y5
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	VPMOVZXWD    (CX), Y12
-	VPSLLD       $0x10, Y12, Y12
-	VPMOVZXWD    16(CX), Y13
-	VPSLLD       $0x10, Y13, Y13
-	VBROADCASTSS (DI), Y14
-	VFMADD231PS  Y12, Y14, Y6
-	VFMADD231PS  Y13, Y14, Y7
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	DECQ         R9
-	JNZ          rounds
-
-rounds_done:
-	ANDQ  $0x03, AX
-	TESTQ AX, AX
-	JZ    steps_done
+	TESTQ  AX, AX
+	JZ     steps_done
 
 steps:
 	VPMOVZXWD    (CX), Y12
@@ -5231,12 +4584,6 @@ steps:
 	JNZ          steps
 
 steps_done:
-	VADDPS       Y4, Y0, Y0
-	VADDPS       Y5, Y1, Y1
-	VADDPS       Y6, Y2, Y2
-	VADDPS       Y7, Y3, Y3
-	VADDPS       Y2, Y0, Y0
-	VADDPS       Y3, Y1, Y1
 	VBROADCASTSS alpha+64(FP), Y14
 	VBROADCASTSS beta+68(FP), Y15
 	MOVL         beta+68(FP), AX
@@ -5277,47 +4624,8 @@ TEXT ·tileBF162x16AVX2(SB), NOSPLIT, $0-72
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	MOVQ   AX, R10
-	SHRQ   $0x01, R10
-	TESTQ  R10, R10
-	JZ     rounds_done
-
-rounds:
-	VPMOVZXWD    (CX), Y12
-	VPSLLD       $0x10, Y12, Y12
-	VPMOVZXWD    16(CX), Y13
-	VPSLLD       $0x10, Y13, Y13
-	VBROADCASTSS (DI), Y14
-	VFMADD231PS  Y12, Y14, Y0
-	VFMADD231PS  Y13, Y14, Y1
-	VBROADCASTSS (DI)(R9*1), Y15
-	VFMADD231PS  Y12, Y15, Y2
-	VFMADD231PS  Y13, Y15, Y3
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	VPMOVZXWD    (CX), Y12
-	VPSLLD       $0x10, Y12, Y12
-	VPMOVZXWD    16(CX), Y13
-	VPSLLD       $0x10, Y13, Y13
-	VBROADCASTSS (DI), Y14
-	VFMADD231PS  Y12, Y14, Y4
-	VFMADD231PS  Y13, Y14, Y5
-	VBROADCASTSS (DI)(R9*1), Y15
-	VFMADD231PS  Y12, Y15, Y6
-	VFMADD231PS  Y13, Y15, Y7
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	DECQ         R10
-	JNZ          rounds
-
-rounds_done:
-	ANDQ  $0x01, AX
-	TESTQ AX, AX
-	JZ    steps_done
+	TESTQ  AX, AX
+	JZ     steps_done
 
 steps:
 	VPMOVZXWD    (CX), Y12
@@ -5336,10 +4644,6 @@ steps:
 	JNZ          steps
 
 steps_done:
-	VADDPS       Y4, Y0, Y0
-	VADDPS       Y5, Y1, Y1
-	VADDPS       Y6, Y2, Y2
-	VADDPS       Y7, Y3, Y3
 	VBROADCASTSS alpha+64(FP), Y14
 	VBROADCASTSS beta+68(FP), Y15
 	MOVL         beta+68(FP), AX

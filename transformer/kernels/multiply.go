@@ -164,35 +164,47 @@ func put(to, from []float32, add bool) {
 	}
 }
 
-// floats goes through the columns in blocks: a panel's block stays in the first-level cache while the inputs, in the second, pass by.
+// floats goes through the columns in blocks, one after another whatever the number of inputs, so that a sum does not depend on it.
+// With many inputs a panel's block stays in the first-level cache while the inputs, in the second, pass by; few inputs stay, too, and the
+// weights are read in their order.
 func (p *Product) floats(in *Input, from, to int) {
 	w := p.W
-	step := depthBlock
-	if in.n <= inputRows { // the inputs stay as well, so that the weights can be read in their order
-		step = w.Cols
-	}
-	for col := 0; col < w.Cols; col += step {
-		depth := min(step, w.Cols-col)
-		var beta float32
-		if p.Add || col > 0 {
-			beta = 1
-		}
+	if in.n <= inputRows {
 		for panel := from; panel < to; panel++ {
-			weights, size := w.panel(panel, col)
-			row := panel * panelRows
-			for first := 0; first < in.n; first += inputRows {
-				n := min(inputRows, in.n-first)
-				a := &in.floats[first*in.cols+col*n]
-				if row+panelRows <= w.Rows {
-					tile(w.Format, n, depth, a, 4, 4*n, weights, panelRows*int(size), panelRows, &p.Out[first*p.Step+row], 4*p.Step, 1, beta)
-					continue
-				}
-				var rows [inputRows * panelRows]float32
-				tile(w.Format, n, depth, a, 4, 4*n, weights, panelRows*int(size), panelRows, &rows[0], 4*panelRows, 1, 0)
-				for i := range n {
-					put(p.Out[(first+i)*p.Step+row:][:w.Rows-row], rows[i*panelRows:], beta != 0)
-				}
+			for col := 0; col < w.Cols; col += depthBlock {
+				p.floatPanel(in, panel, col)
 			}
+		}
+		return
+	}
+	for col := 0; col < w.Cols; col += depthBlock {
+		for panel := from; panel < to; panel++ {
+			p.floatPanel(in, panel, col)
+		}
+	}
+}
+
+// floatPanel adds the products of a block of columns of a panel.
+func (p *Product) floatPanel(in *Input, panel, col int) {
+	w := p.W
+	depth := min(depthBlock, w.Cols-col)
+	var beta float32
+	if p.Add || col > 0 {
+		beta = 1
+	}
+	weights, size := w.panel(panel, col)
+	row := panel * panelRows
+	for first := 0; first < in.n; first += inputRows {
+		n := min(inputRows, in.n-first)
+		a := &in.floats[first*in.cols+col*n]
+		if row+panelRows <= w.Rows {
+			tile(w.Format, n, depth, a, 4, 4*n, weights, panelRows*int(size), panelRows, &p.Out[first*p.Step+row], 4*p.Step, 1, beta)
+			continue
+		}
+		var rows [inputRows * panelRows]float32
+		tile(w.Format, n, depth, a, 4, 4*n, weights, panelRows*int(size), panelRows, &rows[0], 4*panelRows, 1, 0)
+		for i := range n {
+			put(p.Out[(first+i)*p.Step+row:][:w.Rows-row], rows[i*panelRows:], beta != 0)
 		}
 	}
 }

@@ -46,28 +46,23 @@ func (t element) load(from Mem, to reg.Register) {
 
 const tileSignature = "func(depth int, a *float32, aRow, aStep int, b %s, bStep int, c *float32, cRow int, alpha, beta float32)"
 
-// accumulators is how many sets of sums hide the latency of the additions when there are few rows.
-func accumulators(rows int) int { return max(1, 4/rows) }
-
 // tile512 holds a tile of rows x cols sums in registers.
 func tile512(t element, rows, cols int) {
 	name := fmt.Sprintf("tile%s%dx%dAVX512", t, rows, cols)
 	function(name, fmt.Sprintf(tileSignature, t.goType()), name+" is one tile of a matrix product: see tile.go.")
-	vectors := cols / 16
-	sets := accumulators(rows)
-	tile(t, tileShape{rows: rows, vectors: vectors, sets: sets, width: 16, regs: zmm, b: zmm[24:26], a: zmm[28:32], scales: zmm[26:28]})
+	tile(t, tileShape{rows: rows, vectors: cols / 16, width: 16, regs: zmm, b: zmm[24:26], a: zmm[28:32], scales: zmm[26:28]})
 }
 
 // tile2 is for AVX2: 16 columns at a time, in fewer registers.
 func tile2(t element, rows int) {
 	name := fmt.Sprintf("tile%s%dx16AVX2", t, rows)
 	function(name, fmt.Sprintf(tileSignature, t.goType()), name+" is one tile of a matrix product: see tile.go.")
-	tile(t, tileShape{rows: rows, vectors: 2, sets: accumulators(rows), width: 8, regs: ymm, b: ymm[12:14], a: ymm[14:16], scales: ymm[14:16]})
+	tile(t, tileShape{rows: rows, vectors: 2, width: 8, regs: ymm, b: ymm[12:14], a: ymm[14:16], scales: ymm[14:16]})
 }
 
 type tileShape struct {
-	rows, vectors, sets, width int
-	regs, b, a, scales         []reg.VecPhysical
+	rows, vectors, width int
+	regs, b, a, scales   []reg.VecPhysical
 }
 
 func tile(t element, s tileShape) {
@@ -98,11 +93,13 @@ func tile(t element, s tileShape) {
 			return m
 		}
 	}
-	sum := func(set, i, j int) reg.VecPhysical { return s.regs[(set*s.rows+i)*s.vectors+j] }
-	for i := range s.sets * s.rows * s.vectors {
+	// Each sum is one chain of additions in the order of the depth, whatever the number of rows: what a row gets must not depend on
+	// which rows are computed with it.
+	sum := func(i, j int) reg.VecPhysical { return s.regs[i*s.vectors+j] }
+	for i := range s.rows * s.vectors {
 		zero(s.regs[i])
 	}
-	step := func(set int) {
+	loop("steps", depth, func() {
 		for j := range s.vectors {
 			t.load(Mem{Base: b, Disp: j * s.width * t.size()}, s.b[j])
 		}
@@ -110,35 +107,14 @@ func tile(t element, s tileShape) {
 			a := s.a[i%len(s.a)]
 			VBROADCASTSS(row(i), a)
 			for j := range s.vectors {
-				VFMADD231PS(s.b[j], a, sum(set, i, j))
+				VFMADD231PS(s.b[j], a, sum(i, j))
 			}
 		}
 		for _, r := range base {
 			ADDQ(aStep, r)
 		}
 		ADDQ(bStep, b)
-	}
-	if s.sets > 1 {
-		rounds := GP64()
-		MOVQ(depth, rounds)
-		SHRQ(Imm(uint64(map[int]int{2: 1, 4: 2}[s.sets])), rounds)
-		loop("rounds", rounds, func() {
-			for set := range s.sets {
-				step(set)
-			}
-		})
-		ANDQ(Imm(uint64(s.sets-1)), depth)
-	}
-	loop("steps", depth, func() { step(0) })
-	for set := s.sets / 2; set > 0; set /= 2 {
-		for k := range set {
-			for i := range s.rows {
-				for j := range s.vectors {
-					VADDPS(sum(k+set, i, j), sum(k, i, j), sum(k, i, j))
-				}
-			}
-		}
-	}
+	})
 
 	alpha, beta := s.scales[0], s.scales[1]
 	broadcastParam("alpha", alpha)
@@ -153,8 +129,8 @@ func tile(t element, s tileShape) {
 	JNZ(LabelRef("update"))
 	for i := range s.rows {
 		for j := range s.vectors {
-			VMULPS(alpha, sum(0, i, j), sum(0, i, j))
-			VMOVUPS(sum(0, i, j), Mem{Base: c, Disp: 4 * s.width * j})
+			VMULPS(alpha, sum(i, j), sum(i, j))
+			VMOVUPS(sum(i, j), Mem{Base: c, Disp: 4 * s.width * j})
 		}
 		ADDQ(cRow, c)
 	}
@@ -162,9 +138,9 @@ func tile(t element, s tileShape) {
 	Label("update")
 	for i := range s.rows {
 		for j := range s.vectors {
-			VMULPS(alpha, sum(0, i, j), sum(0, i, j))
-			VFMADD231PS(Mem{Base: c, Disp: 4 * s.width * j}, beta, sum(0, i, j))
-			VMOVUPS(sum(0, i, j), Mem{Base: c, Disp: 4 * s.width * j})
+			VMULPS(alpha, sum(i, j), sum(i, j))
+			VFMADD231PS(Mem{Base: c, Disp: 4 * s.width * j}, beta, sum(i, j))
+			VMOVUPS(sum(i, j), Mem{Base: c, Disp: 4 * s.width * j})
 		}
 		ADDQ(cRow, c)
 	}
