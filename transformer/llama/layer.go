@@ -1,0 +1,69 @@
+package llama
+
+import "teller/transformer/kernels"
+
+// headRows is how many outputs go through the head together: as many as a kernel takes at a time.
+const headRows = 32
+
+// layer takes the residual stream through one layer. In the last one, beyond the keys and values of all rows, only the rows with outputs
+// matter: it leaves the residual stream of these alone, in their order.
+func (c *CPU) layer(l *layer, last bool) {
+	m, n := c.model, c.plan.rows
+	qSize, kvSize := m.Heads*m.HeadDim, m.KVHeads*m.HeadDim
+	q := kernels.Product{W: l.q, Out: c.qkv, Step: c.qkvSize()}
+	k := kernels.Product{W: l.k, Out: c.qkv[qSize:], Step: c.qkvSize()}
+	v := kernels.Product{W: l.v, Out: c.qkv[qSize+kvSize:], Step: c.qkvSize()}
+
+	c.input(l.q, n, normRow, l.inputNorm)
+	if c.plan.queries = n; last && c.plan.outputs < n {
+		kernels.Multiply(c.pool, &c.in, k, v)
+		n = c.keepOutputs()
+		c.input(l.q, n, normRow, l.inputNorm)
+		kernels.Multiply(c.pool, &c.in, q)
+	} else {
+		kernels.Multiply(c.pool, &c.in, q, k, v)
+	}
+	c.attention(n)
+
+	c.input(l.o, n, mixedRow, nil)
+	kernels.Multiply(c.pool, &c.in, kernels.Product{W: l.o, Out: c.x, Step: m.Hidden, Add: true})
+
+	c.input(l.gate, n, normRow, l.postNorm)
+	kernels.Multiply(c.pool, &c.in,
+		kernels.Product{W: l.gate, Out: c.inner, Step: 2 * m.Intermediate},
+		kernels.Product{W: l.up, Out: c.inner[m.Intermediate:], Step: 2 * m.Intermediate})
+	c.input(l.down, n, swiGLURow, nil)
+	kernels.Multiply(c.pool, &c.in, kernels.Product{W: l.down, Out: c.x, Step: m.Hidden, Add: true})
+}
+
+// input makes the input of products with w: what op gives for rows [0, n).
+func (c *CPU) input(w *kernels.Matrix, n int, op rowOp, weight []float32) {
+	c.in.Reset(w.Format, n, w.Cols)
+	c.eachRow(n, op, weight)
+}
+
+// keepOutputs moves the rows with outputs to the front of the residual stream, and says how many there are.
+func (c *CPU) keepOutputs() int {
+	for o, row := range c.plan.outputRow {
+		copy(c.residual(o), c.residual(row)) // row is at least o
+	}
+	c.plan.queries = c.plan.outputs
+	return c.plan.outputs
+}
+
+// head gives take the logits of all outputs.
+func (c *CPU) head() {
+	m := c.model
+	for first := 0; first < c.plan.outputs; first += headRows {
+		n := min(headRows, c.plan.outputs-first)
+		c.in.Reset(m.head.Format, n, m.Hidden)
+		c.plan.first = first
+		c.eachRow(n, headRow, m.norm)
+		kernels.Multiply(c.pool, &c.in, kernels.Product{W: m.head, Out: c.out, Step: m.Vocab})
+		c.pool.Run(n, c.work.take)
+	}
+}
+
+func (c *CPU) takeOutput(worker, i int) {
+	c.take(worker, c.plan.first+i, c.out[i*c.model.Vocab:][:c.model.Vocab])
+}
