@@ -190,13 +190,22 @@ func (f *file) build(special Special) (*Tokenizer, error) {
 	if t.bpe, err = f.readBPE(t); err != nil {
 		return nil, err
 	}
+	if err := t.setSpecial(special); err != nil {
+		return nil, err
+	}
 	if err := t.finish(added); err != nil {
 		return nil, err
 	}
 	if err := t.postProcess(f.PostProcessor); err != nil {
 		return nil, err
 	}
-	return t, t.setSpecial(special)
+	if t.bos < 0 && len(t.prefix) == 1 {
+		t.bos = t.prefix[0]
+	}
+	if t.eos < 0 && len(t.suffix) == 1 {
+		t.eos = t.suffix[0]
+	}
+	return t, nil
 }
 
 // readTokens fills the vocabulary and gives the added tokens.
@@ -513,17 +522,16 @@ func (t *Tokenizer) postProcess(c *component) error {
 	return nil
 }
 
-// setSpecial finds BOS and EOS.
+// setSpecial finds BOS and EOS where they are named.
 func (t *Tokenizer) setSpecial(special Special) error {
 	for _, s := range []struct {
 		name    string
 		spelled string
 		id      *int
-		around  []int
 		to      *int
 	}{
-		{"bos_token", special.BOS, special.BOSID, t.prefix, &t.bos},
-		{"eos_token", special.EOS, special.EOSID, t.suffix, &t.eos},
+		{"bos_token", special.BOS, special.BOSID, &t.bos},
+		{"eos_token", special.EOS, special.EOSID, &t.eos},
 	} {
 		switch {
 		case s.spelled != "":
@@ -536,8 +544,6 @@ func (t *Tokenizer) setSpecial(special Special) error {
 			return fmt.Errorf("%s_id %d is outside the vocabulary (%d tokens)", s.name, *s.id, len(t.tokens))
 		case s.id != nil:
 			*s.to = *s.id
-		case len(s.around) == 1:
-			*s.to = s.around[0]
 		}
 	}
 	return nil

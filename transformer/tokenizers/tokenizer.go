@@ -269,6 +269,12 @@ func (t *Tokenizer) finish(added []addedToken) error {
 	if len(t.tokens) == 0 {
 		return fmt.Errorf("the vocabulary is empty")
 	}
+	for _, id := range []int{t.bos, t.eos} {
+		// Some files say that BOS and EOS are ordinary added tokens; then a user's text could end the document.
+		if id >= 0 && id < len(t.tokens) && t.tokens[id].kind == UserDefined {
+			t.tokens[id].kind, t.tokens[id].text = Control, ""
+		}
+	}
 	t.userDefined, t.added, t.control = &trie{}, &trie{}, map[string]int{}
 	for _, a := range added {
 		if a.spelled == "" {
