@@ -3,6 +3,7 @@ package activities_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -102,14 +103,18 @@ func TestCompleteFailsClearly(t *testing.T) {
 		require.Equal(t, llm.Internal, activities.FromTemporal(err).Code)
 		require.NotContains(t, activities.FromTemporal(err).Message, "secret")
 	})
-	t.Run("a reply beyond Temporal's payloads", func(t *testing.T) {
-		err := complete(model{complete: func(context.Context) (llm.Completion, error) {
-			return llm.Completion{Text: strings.Repeat("x", 1<<20+1)}, nil
-		}}, time.Minute)
-		var app *temporal.ApplicationError
-		require.ErrorAs(t, err, &app)
-		require.True(t, app.NonRetryable(), "it would be retried for ever")
-	})
+	for what, reply := range map[string]llm.Completion{
+		"text":              {Text: strings.Repeat("x", 1<<20+1)},
+		"log-probabilities": {Text: "x", LogProbs: slices.Repeat([]llm.TokenLogProb{{Token: "x", Top: make([]llm.TokenLogProb, 20)}}, 2000)},
+	} {
+		t.Run(what+" beyond Temporal's payloads", func(t *testing.T) {
+			err := complete(model{complete: func(context.Context) (llm.Completion, error) { return reply, nil }}, time.Minute)
+			var app *temporal.ApplicationError
+			require.ErrorAs(t, err, &app)
+			require.True(t, app.NonRetryable(), "it would be retried for ever")
+			require.Contains(t, activities.FromTemporal(err).Message, "lower max_tokens")
+		})
+	}
 }
 
 func TestCompleteHeartbeatsBeforeTheFirstToken(t *testing.T) {

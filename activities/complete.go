@@ -5,6 +5,7 @@ package activities
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -77,14 +78,33 @@ func (a *Activities) Complete(ctx context.Context, in CompleteInput) (llm.Comple
 	if err == nil && in.Measure {
 		out.Timing = watch.timing(out)
 	}
-	if err == nil && len(out.Text) > maxReplyBytes {
-		err = &llm.Error{Code: llm.Internal, Message: fmt.Sprintf("the reply of %q is over %d bytes: lower max_tokens", in.Model, maxReplyBytes)}
+	if err == nil {
+		err = checkSize(in.Model, out)
 	}
 	if err != nil {
 		logFailure(ctx, in.Model, err)
 		return llm.Completion{}, toTemporal(ctx, err, in.Patience)
 	}
 	return out, nil
+}
+
+// checkSize refuses a reply that Temporal could not carry.
+func checkSize(model string, out llm.Completion) error {
+	if len(out.Text) > maxReplyBytes {
+		return &llm.Error{Code: llm.Internal, Message: fmt.Sprintf("the reply of %q is over %d bytes: lower max_tokens", model, maxReplyBytes)}
+	}
+	if len(out.LogProbs) == 0 {
+		return nil
+	}
+	// With the most probable alternatives, a token of a few bytes becomes a kilobyte.
+	probabilities, err := json.Marshal(out.LogProbs)
+	if err != nil {
+		return &llm.Error{Code: llm.BadReply, Message: fmt.Sprintf("%q gave a log-probability that is no number", model), Cause: err}
+	}
+	if len(out.Text)+len(probabilities) > maxReplyBytes {
+		return &llm.Error{Code: llm.InvalidRequest, Message: fmt.Sprintf("the log-probabilities of the reply are over %d bytes: lower max_tokens or top_logprobs", maxReplyBytes)}
+	}
+	return nil
 }
 
 // emitter gives what takes the pieces of this attempt's reply; nil when nobody reads them.
