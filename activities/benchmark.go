@@ -22,6 +22,7 @@ type Benchmarks interface {
 	Suite(ctx context.Context, hash string) (name string, cases int, err error)
 	SuiteCases(ctx context.Context, hash string, positions []int) ([]json.RawMessage, error)
 	BeginRun(ctx context.Context, r store.BenchmarkRun) error
+	BeginDueRun(ctx context.Context, r store.BenchmarkRun, last, answered int64) (due bool, err error)
 	EndRun(ctx context.Context, id string, at time.Time, summary json.RawMessage) (bool, error)
 	Run(ctx context.Context, id string) (store.BenchmarkRun, error)
 	RunBefore(ctx context.Context, id string) (store.BenchmarkRun, error)
@@ -60,7 +61,13 @@ func (a *Activities) BeginBenchmark(ctx context.Context, in BeginBenchmarkInput)
 	if out.RequestCount, _, err = a.Measurements.Store.Chats(ctx); err != nil {
 		return out, err
 	}
-	return out, a.Measurements.Store.BeginRun(ctx, store.BenchmarkRun{ID: in.RunID, Suite: name, SuiteHash: hash, Cause: in.Cause, StartedAt: in.At})
+	run := store.BenchmarkRun{ID: in.RunID, Suite: name, SuiteHash: hash, Cause: in.Cause, StartedAt: in.At}
+	if in.AfterChats == nil {
+		return out, a.Measurements.Store.BeginRun(ctx, run)
+	}
+	due, err := a.Measurements.Store.BeginDueRun(ctx, run, *in.AfterChats, out.RequestCount)
+	out.NotDue = !due
+	return out, err
 }
 
 // suite finds a suite by a shipped one's name, or by the hash of one that is kept.
@@ -84,7 +91,7 @@ func (a *Activities) suite(ctx context.Context, named string) (hash, name string
 	return suite.Hash, suite.Name, len(suite.Cases), a.Measurements.Store.KeepSuite(ctx, suite.Hash, suite.Name, bodies)
 }
 
-// CaseBodies gives a suite's cases as the store keeps them.
+// CaseBodies gives a suite's cases as the store keeps them. A case that no workflow could carry is an error that names its place.
 func CaseBodies(suite benchmark.Suite) ([]json.RawMessage, error) {
 	bodies := make([]json.RawMessage, len(suite.Cases))
 	for i, c := range suite.Cases {
@@ -92,21 +99,34 @@ func CaseBodies(suite benchmark.Suite) ([]json.RawMessage, error) {
 		if err != nil {
 			return nil, fmt.Errorf("the case %s: %w", c.ID, err)
 		}
+		if len(body) > maxCaseBytes {
+			return nil, fmt.Errorf("%s: the case is larger than %d KiB", c.Place(), maxCaseBytes>>10)
+		}
 		bodies[i] = body
 	}
 	return bodies, nil
 }
 
+// loadedBytes bounds what is read at once: Temporal limits a payload to 2 MiB, and JSON can make six bytes of one.
+const loadedBytes = 256 << 10
+
+// maxCaseBytes bounds a case for the same reason.
+const maxCaseBytes = loadedBytes
+
 // LoadCases reads some cases of the run's order.
 func (a *Activities) LoadCases(ctx context.Context, in LoadCasesInput) ([]BenchmarkCall, error) {
-	order := benchmark.Suite{Cases: make([]benchmark.Case, in.Cases)}.Order(in.Seed)
+	order := benchmark.Order(in.Cases, in.Seed)
 	cases, err := a.cases(ctx, in.Suite, order[in.From:in.From+in.Count])
 	if err != nil {
 		return nil, err
 	}
-	calls := make([]BenchmarkCall, len(cases))
+	calls := make([]BenchmarkCall, 0, len(cases))
+	bytes := 0
 	for i, c := range cases {
-		calls[i] = BenchmarkCall{CaseID: c.ID, Position: order[in.From+i], Request: c.Request(int64(in.Seed))}
+		if bytes += len(c.Message) + len(c.Context); bytes > loadedBytes && i > 0 {
+			break
+		}
+		calls = append(calls, BenchmarkCall{CaseID: c.ID, Position: order[in.From+i], Request: c.Request(int64(in.Seed))})
 	}
 	return calls, nil
 }

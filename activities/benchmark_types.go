@@ -27,6 +27,8 @@ type BenchmarkModelState struct {
 	Ended   time.Time       `json:"ended,omitzero"`
 	// CostNanoUSD is what the calls cost, the warm-up included, in billionths of a US dollar.
 	CostNanoUSD int64 `json:"cost_nano_usd,omitempty"`
+	// DearestNanoUSD is what the dearest of them cost.
+	DearestNanoUSD int64 `json:"dearest_nano_usd,omitempty"`
 }
 
 // BenchmarkPrice is what a model's tokens cost, in billionths of a US dollar each; zero where they have no price.
@@ -47,6 +49,8 @@ type BeginBenchmarkInput struct {
 	Cause  string    `json:"cause"`
 	Models []string  `json:"models"`
 	At     time.Time `json:"at"`
+	// AfterChats is the number of chats at which the last run that was due because of it began; nil on a run with another cause.
+	AfterChats *int64 `json:"after_chats,omitempty"`
 }
 
 // BeginBenchmarkOutput is what the run needs to know.
@@ -57,9 +61,11 @@ type BeginBenchmarkOutput struct {
 	Prices map[string]BenchmarkPrice `json:"prices"`
 	// RequestCount is how many chats had been answered ever.
 	RequestCount int64 `json:"request_count"`
+	// NotDue tells that another run has begun because of the same chats: this one has no part in anything.
+	NotDue bool `json:"not_due,omitempty"`
 }
 
-// LoadCasesInput asks for the cases at some places of the run's order.
+// LoadCasesInput asks for the cases at some places of the run's order. Where they are long, fewer come, at least one.
 type LoadCasesInput struct {
 	Suite string `json:"suite"`
 	Cases int    `json:"cases"`
@@ -116,4 +122,6 @@ type BenchmarkOutcome struct {
 	Regressions []string `json:"regressions,omitempty"`
 	// Promoted is the model that the run made active.
 	Promoted string `json:"promoted,omitempty"`
+	// NotDue tells that the run did nothing: another one had begun because of the same chats.
+	NotDue bool `json:"not_due,omitempty"`
 }

@@ -52,6 +52,7 @@ type Store interface {
 	Conversations(ctx context.Context, tenant, cursor string, limit int) (page []store.Conversation, next string, err error)
 	ForgetConversation(ctx context.Context, tenant, id string) error
 	KeepSuite(ctx context.Context, hash, name string, cases []json.RawMessage) error
+	Suite(ctx context.Context, hash string) (name string, cases int, err error)
 	Run(ctx context.Context, id string) (store.BenchmarkRun, error)
 	Runs(ctx context.Context, suiteHash string, endedOnly bool, limit int) ([]store.BenchmarkRun, error)
 	Results(ctx context.Context, runID, model string) iter.Seq2[store.CaseRow, error]

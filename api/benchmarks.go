@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"testing/fstest"
 	"time"
 
@@ -52,6 +54,8 @@ func (s *server) runBenchmark(c *gin.Context) {
 	name := req.Suite
 	if p == nil && len(req.Files) > 0 {
 		in.Suite, p = s.keepSuite(c, req)
+	} else if p == nil {
+		name, p = s.knownSuite(c, req.Suite)
 	}
 	if p != nil {
 		writeError(c, p)
@@ -101,15 +105,35 @@ func (s *server) benchmarkInput(req benchmarkRequest, in *workflows.BenchmarkInp
 	return nil
 }
 
+// knownSuite gives the name of a suite that there is.
+func (s *server) knownSuite(c *gin.Context, suite string) (string, *problem) {
+	if slices.Contains(benchmark.ShippedNames(), suite) {
+		return suite, nil
+	}
+	name, _, err := s.Store.Suite(c.Request.Context(), suite)
+	switch {
+	case errors.Is(err, store.ErrNoSuite):
+		return "", invalid("suite", fmt.Sprintf("there is no suite %q: suite must be one of %s, the hash of one that was sent before, or the name of one in files",
+			strictjson.Shortened(suite), strings.Join(benchmark.ShippedNames(), ", ")))
+	case err != nil:
+		return "", s.storeDown(c, err)
+	}
+	return name, nil
+}
+
 // keepSuite stores the suite that a request carries and gives its hash.
 func (s *server) keepSuite(c *gin.Context, req benchmarkRequest) (string, *problem) {
+	const folder = "suite" // of names that the caller chose
 	files := fstest.MapFS{}
 	for name, text := range req.Files {
-		files["suite/"+name] = &fstest.MapFile{Data: []byte(text)}
+		if name == "." || !fs.ValidPath(name) {
+			return "", invalid("files", fmt.Sprintf("%q is no name of a file: it must be a path such as cards.yaml or cards/block.yaml", strictjson.Shortened(name)))
+		}
+		files[folder+"/"+name] = &fstest.MapFile{Data: []byte(text)}
 	}
-	suite, err := benchmark.Load(files, "suite")
+	suite, err := benchmark.Load(files, folder)
 	if err != nil {
-		return "", invalid("files", err.Error())
+		return "", invalid("files", shortened(strings.ReplaceAll(err.Error(), folder+"/", "")))
 	}
 	suite, _ = suite.WithoutJudge()
 	if len(suite.Cases) == 0 {
@@ -117,12 +141,21 @@ func (s *server) keepSuite(c *gin.Context, req benchmarkRequest) (string, *probl
 	}
 	bodies, err := activities.CaseBodies(suite)
 	if err != nil {
-		return "", invalid("files", err.Error())
+		return "", invalid("files", shortened(strings.ReplaceAll(err.Error(), folder+"/", "")))
 	}
 	if err := s.Store.KeepSuite(c.Request.Context(), suite.Hash, req.Suite, bodies); err != nil {
 		return "", s.storeDown(c, err)
 	}
 	return suite.Hash, nil
+}
+
+// shortened keeps a message that quotes a file readable.
+func shortened(message string) string {
+	const most = 400
+	if len(message) <= most {
+		return message
+	}
+	return strings.ToValidUTF8(message[:most], "") + " ..."
 }
 
 // benchmarkSummary is the body of GET /benchmark/summary.
@@ -155,16 +188,23 @@ const trendRuns = 20
 func (s *server) benchmarkSummary(c *gin.Context) {
 	out := benchmarkSummary{Latest: json.RawMessage("null"), Running: []store.BenchmarkRun{}, Regressions: []string{}, Trend: []trend{}}
 	runs, err := s.Store.Runs(c.Request.Context(), "", false, trendRuns)
+	var ended []store.BenchmarkRun
+	if err == nil {
+		ended, err = s.Store.Runs(c.Request.Context(), "", true, trendRuns)
+	}
 	if err != nil {
 		writeError(c, s.storeDown(c, err))
 		return
 	}
-	var latest *store.BenchmarkRun
-	for i, run := range runs {
+	for _, run := range runs {
 		if run.EndedAt.IsZero() {
 			out.Running = append(out.Running, run)
-		} else if latest == nil || run.EndedAt.After(latest.EndedAt) {
-			latest = &runs[i]
+		}
+	}
+	var latest *store.BenchmarkRun
+	for i, run := range ended {
+		if latest == nil || run.EndedAt.After(latest.EndedAt) {
+			latest = &ended[i]
 		}
 	}
 	if latest == nil {
@@ -248,7 +288,12 @@ func (s *server) benchmarkRun(c *gin.Context) {
 		writeError(c, s.storeDown(c, err))
 		return
 	}
-	if c.Query("results") == "false" {
+	withResults, err := strconv.ParseBool(c.DefaultQuery("results", "true"))
+	if err != nil {
+		writeError(c, invalid("results", "results must be true or false"))
+		return
+	}
+	if !withResults {
 		c.JSON(http.StatusOK, gin.H{"run": run, "recorded": recorded})
 		return
 	}

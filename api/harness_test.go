@@ -67,6 +67,8 @@ func start(t testing.TB) *fixture {
 			{Name: "qlora", Kind: "vllm", Queue: workflows.QueueMain},
 			{Name: "gemini", Kind: "gemini", Queue: workflows.QueueMain},
 		},
+		Benchmark: workflows.BenchmarkInput{Suite: "smoke", Seed: 1, Concurrency: 4,
+			Models: []workflows.Target{{Model: "custom", Queue: workflows.QueueGPU}, {Model: "qlora", Queue: workflows.QueueMain}}},
 		Metrics:         telemetry.NewMetrics(),
 		Log:             slog.New(slog.NewTextHandler(f.log, nil)),
 		TurnTimeout:     turnTimeout,

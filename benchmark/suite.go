@@ -38,10 +38,10 @@ func hashOf(cases []Case) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// Order gives the order in which the cases are asked: their indices, shuffled by seed, so that categories are interleaved and
+// Order gives the order in which a suite's cases are asked: their indices, shuffled by seed, so that categories are interleaved and
 // every model meets the same case under the same load.
-func (s Suite) Order(seed uint64) []int {
-	return rand.New(rand.NewPCG(seed, 0)).Perm(len(s.Cases))
+func Order(cases int, seed uint64) []int {
+	return rand.New(rand.NewPCG(seed, 0)).Perm(cases)
 }
 
 // NeedsJudge tells whether a case of the suite has to be graded by a model.

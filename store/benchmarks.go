@@ -93,6 +93,45 @@ func (s *Store) BeginRun(ctx context.Context, r BenchmarkRun) error {
 	return nil
 }
 
+// BeginDueRun stores that a run has begun because enough chats were answered, once, and marks their number. It gives false, and stores
+// nothing, where another run has begun since the one at which last chats had been answered.
+func (s *Store) BeginDueRun(ctx context.Context, r BenchmarkRun, last, answered int64) (due bool, err error) {
+	err = s.inTx(ctx, func(tx *sql.Tx) error {
+		result, err := tx.ExecContext(ctx, `INSERT INTO benchmark_run (id, suite, suite_hash, cause, started_at_us, ended_at_us, summary)
+			VALUES ($1, $2, $3, $4, $5, 0, '') ON CONFLICT (id) DO NOTHING`, r.ID, r.Suite, r.SuiteHash, r.Cause, r.StartedAt.UnixMicro())
+		if err != nil {
+			return err
+		}
+		if n, err := result.RowsAffected(); err != nil || n == 0 {
+			due = err == nil // it has begun before
+			return err
+		}
+		// The insert lets the row exist, so that the update decides in every case.
+		if _, err := tx.ExecContext(ctx, `INSERT INTO counter (name, value) VALUES ($1, 0) ON CONFLICT (name) DO NOTHING`, benchmarkedCounter); err != nil {
+			return err
+		}
+		result, err = tx.ExecContext(ctx, `UPDATE counter SET value = $1 WHERE name = $2 AND value = $3`, answered, benchmarkedCounter, last)
+		if err != nil {
+			return err
+		}
+		if n, err := result.RowsAffected(); err != nil || n == 0 {
+			return errors.Join(err, errNotDue)
+		}
+		due = true
+		return nil
+	})
+	if errors.Is(err, errNotDue) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("begin a benchmark run: %w", err)
+	}
+	return due, nil
+}
+
+// errNotDue takes a transaction back.
+var errNotDue = errors.New("another run has begun")
+
 // EndRun stores a run's summary, once: a run that has ended keeps it. It tells whether this call ended it.
 func (s *Store) EndRun(ctx context.Context, id string, at time.Time, summary json.RawMessage) (bool, error) {
 	result, err := s.db.ExecContext(ctx, `UPDATE benchmark_run SET ended_at_us = $1, summary = $2 WHERE id = $3 AND ended_at_us = 0`, at.UnixMicro(), string(summary), id)
@@ -278,15 +317,4 @@ func (s *Store) Chats(ctx context.Context) (answered, benchmarked int64, err err
 		}
 	}
 	return answered, benchmarked, nil
-}
-
-// MarkBenchmarked says that a benchmark was started because of the number of chats. Of several processes that say so at
-// a time, the one with the highest number wins.
-func (s *Store) MarkBenchmarked(ctx context.Context, chats int64) error {
-	_, err := s.fast.ExecContext(ctx, `INSERT INTO counter (name, value) VALUES ($1, $2)
-		ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE counter.value < excluded.value`, benchmarkedCounter, chats)
-	if err != nil {
-		return fmt.Errorf("mark the number of chats: %w", err)
-	}
-	return nil
 }

@@ -1,12 +1,14 @@
 package workflows
 
 import (
+	"slices"
 	"time"
 
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"teller/activities"
+	"teller/llm"
 )
 
 // PriorityBenchmark puts a benchmark's calls behind everything else on the same queues.
@@ -30,7 +32,16 @@ type BenchmarkInput struct {
 	MaxDuration time.Duration `json:"max_duration,omitempty"`
 	// Promote lets the run make the best model active that meets the objective of the configuration.
 	Promote bool `json:"promote,omitempty"`
+	// AfterChats is set on a run that is due after so many chats: at which number of them the last such run began. Where another one
+	// has begun since, this one ends at once.
+	AfterChats *int64 `json:"after_chats,omitempty"`
 }
+
+const (
+	// checksOfAModel are made before a run calls it unavailable: its worker may be starting anew.
+	checksOfAModel = 3
+	betweenChecks  = 2 * time.Second
+)
 
 // Benchmark measures all models on a suite. A model that does not answer is reported so and fails nothing. The id of the run is
 // that of the workflow's first run.
@@ -42,19 +53,22 @@ func Benchmark(ctx workflow.Context, in BenchmarkInput) (activities.BenchmarkOut
 		names[i] = target.Model
 	}
 	var begun activities.BeginBenchmarkOutput
-	begin := activities.BeginBenchmarkInput{RunID: run, Suite: in.Suite, Cause: in.Cause, Models: names, At: started}
+	begin := activities.BeginBenchmarkInput{RunID: run, Suite: in.Suite, Cause: in.Cause, Models: names, At: started, AfterChats: in.AfterChats}
 	if err := workflow.ExecuteActivity(bookkeeping(ctx, "begin"), acts.BeginBenchmark, begin).Get(ctx, &begun); err != nil {
 		return activities.BenchmarkOutcome{}, err
+	}
+	if begun.NotDue {
+		return activities.BenchmarkOutcome{RunID: run, NotDue: true}, nil
 	}
 
 	states := make([]activities.BenchmarkModelState, len(in.Models))
 	asked := make([]workflow.ChildWorkflowFuture, len(in.Models))
-	health, err := Check(ctx, CheckInput{Targets: in.Models})
+	health, err := checkPatiently(ctx, in.Models)
 	for i, target := range in.Models {
 		if err != nil || !health[i].Healthy {
-			states[i] = activities.BenchmarkModelState{Model: target.Model, Status: activities.BenchmarkUnavailable}
+			states[i] = activities.BenchmarkModelState{Model: target.Model, Status: activities.BenchmarkStopped, Reason: cancelledReason}
 			if err == nil {
-				states[i].Code, states[i].Reason = health[i].Code, health[i].Reason
+				states[i] = activities.BenchmarkModelState{Model: target.Model, Status: activities.BenchmarkUnavailable, Code: health[i].Code, Reason: health[i].Reason}
 			}
 			continue
 		}
@@ -69,6 +83,7 @@ func Benchmark(ctx workflow.Context, in BenchmarkInput) (activities.BenchmarkOut
 			WorkflowID:            "benchmark-" + run + "-" + target.Model,
 			TaskQueue:             QueueMain,
 			Priority:              temporal.Priority{PriorityKey: PriorityBenchmark},
+			WaitForCancellation:   true, // it still records what it was told
 			StaticSummary:         target.Model + ", " + begun.Name,
 			TypedSearchAttributes: temporal.NewSearchAttributes(keyModel.ValueSet(target.Model)),
 		}), BenchmarkModel, child)
@@ -78,7 +93,7 @@ func Benchmark(ctx workflow.Context, in BenchmarkInput) (activities.BenchmarkOut
 			continue
 		}
 		if err := asked[i].Get(ctx, &states[i]); err != nil {
-			states[i] = activities.BenchmarkModelState{Model: target.Model, Status: activities.BenchmarkStopped, Reason: "the run was ended before its last case"}
+			states[i] = activities.BenchmarkModelState{Model: target.Model, Status: activities.BenchmarkStopped, Reason: "its part of the run was ended from outside"}
 		}
 	}
 
@@ -92,6 +107,28 @@ func Benchmark(ctx workflow.Context, in BenchmarkInput) (activities.BenchmarkOut
 		return outcome, err
 	}
 	return outcome, ctx.Err()
+}
+
+// cancelledReason says why a model was not asked every case.
+const cancelledReason = "the run was cancelled"
+
+// checkPatiently tells which models would answer.
+func checkPatiently(ctx workflow.Context, targets []Target) ([]Health, error) {
+	for check := 1; ; check++ {
+		health, err := Check(ctx, CheckInput{Targets: targets})
+		passing := slices.ContainsFunc(health, func(h Health) bool {
+			return h.Code == llm.NoWorker || h.Code == llm.Unavailable || h.Code == llm.Timeout || h.Code == llm.Overloaded
+		})
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil || !passing || check == checksOfAModel {
+			return health, err
+		}
+		if err := workflow.Sleep(ctx, betweenChecks); err != nil {
+			return health, err
+		}
+	}
 }
 
 // bookkeeping are the options of activities that read and write the store.

@@ -13,11 +13,15 @@ import (
 const (
 	// casesAtOnce are read, asked and recorded together.
 	casesAtOnce = 50
-	// casesPerRun keeps a run's history, which holds what was asked and answered, at a few hundred kilobytes.
+	// casesPerRun keeps a run's history, which holds what was asked and answered, at a few hundred kilobytes. Long cases end a run earlier.
 	casesPerRun = 200
 	// answerWithin bounds one call, and waitWithin its wait behind live chat for a slot.
 	answerWithin = 2 * time.Minute
 	waitWithin   = 10 * time.Minute
+	// recordedBytes of replies go into one payload, which Temporal limits to 2 MiB; a reply has at most 1 MiB.
+	recordedBytes = 512 << 10
+	// tokensOfAMessage are what a model's template adds to each message, at most.
+	tokensOfAMessage = 32
 	// attemptsAtACase: a case that fails as often counts as an error of the model's.
 	attemptsAtACase = 3
 )
@@ -39,45 +43,34 @@ type BenchmarkModelInput struct {
 }
 
 // BenchmarkModel asks the cases in their order, a few at a time, and has each result recorded once. What a call gave is kept by
-// Temporal: whatever process dies, nothing that was answered is asked again.
+// Temporal: whatever process dies, nothing that was answered is asked again. When it is cancelled, what was answered is recorded, and it
+// ends as one that was stopped.
 func BenchmarkModel(ctx workflow.Context, in BenchmarkModelInput) (activities.BenchmarkModelState, error) {
 	m := &measured{BenchmarkModelInput: in, state: in.Carried}
 	m.state.Model, m.state.Status, m.state.Version = in.Target.Model, activities.BenchmarkOK, in.Version
-	if in.WarmUp > 0 {
-		if err := m.warmUp(ctx); err != nil {
-			return m.state, err
+	m.warmUp(ctx)
+	began := m.state.Asked
+	next := m.load(ctx, began)
+	for m.state.Asked < in.Cases && m.mayGoOn(ctx, 0) {
+		if m.state.Asked >= began+casesPerRun || m.state.Asked > began && workflow.GetInfo(ctx).GetContinueAsNewSuggested() {
+			in.Carried, in.WarmUp = m.state, 0
+			return m.state, workflow.NewContinueAsNewError(ctx, BenchmarkModel, in)
 		}
-	}
-	until := min(in.Cases, m.state.Asked+casesPerRun)
-	next := m.load(ctx, m.state.Asked)
-	for m.state.Asked < until {
 		var calls []activities.BenchmarkCall
 		if err := next.Get(ctx, &calls); err != nil {
+			if ctx.Err() != nil {
+				continue
+			}
 			return m.state, err
 		}
-		after := m.state.Asked + len(calls)
-		if after < until {
+		if after := m.state.Asked + len(calls); after < min(in.Cases, began+casesPerRun) {
 			next = m.load(ctx, after) // is read while these are asked
 		}
-		results, err := m.ask(ctx, calls)
-		if err != nil {
+		if err := m.record(ctx, m.ask(ctx, calls)); err != nil {
 			return m.state, err
-		}
-		record := activities.RecordCasesInput{RunID: in.RunID, Suite: in.Suite, Model: in.Target.Model, At: workflow.Now(ctx), Results: results}
-		if err := workflow.ExecuteActivity(bookkeeping(ctx, "record"), acts.RecordCases, record).Get(ctx, nil); err != nil {
-			return m.state, err
-		}
-		m.state.Asked = after
-		m.state.Ended = workflow.Now(ctx)
-		if m.state.Status != activities.BenchmarkOK {
-			return m.state, nil
 		}
 	}
 	m.state.Ended = workflow.Now(ctx)
-	if m.state.Asked < in.Cases {
-		in.Carried, in.WarmUp = m.state, 0
-		return m.state, workflow.NewContinueAsNewError(ctx, BenchmarkModel, in)
-	}
 	return m.state, nil
 }
 
@@ -85,8 +78,8 @@ func BenchmarkModel(ctx workflow.Context, in BenchmarkModelInput) (activities.Be
 type measured struct {
 	BenchmarkModelInput
 	state activities.BenchmarkModelState
-	// dearest is the most that a call has cost in this run: what the next one may cost.
-	dearest int64
+	// reserved is what the calls that are open may cost.
+	reserved int64
 }
 
 func (m *measured) load(ctx workflow.Context, from int) workflow.Future {
@@ -95,22 +88,27 @@ func (m *measured) load(ctx workflow.Context, from int) workflow.Future {
 }
 
 // warmUp makes calls that don't count, so that the first that do meet a model that is awake.
-func (m *measured) warmUp(ctx workflow.Context) error {
+func (m *measured) warmUp(ctx workflow.Context) {
+	if m.WarmUp == 0 {
+		return
+	}
 	var calls []activities.BenchmarkCall
 	if err := m.load(ctx, 0).Get(ctx, &calls); err != nil {
-		return err
+		return // the measurement meets the same failure
 	}
-	for i := range min(m.WarmUp, len(calls)) {
+	for _, call := range calls[:min(m.WarmUp, len(calls))] {
+		if !m.mayGoOn(ctx, m.atMost(call)) {
+			return
+		}
 		var out llm.Completion
-		if err := m.complete(ctx, calls[i]).Get(ctx, &out); err == nil {
+		if err := m.complete(ctx, call).Get(ctx, &out); err == nil {
 			m.pay(out)
 		}
 	}
-	return ctx.Err()
 }
 
-// ask makes the calls, Concurrency of them at a time, until the run may go on no longer.
-func (m *measured) ask(ctx workflow.Context, calls []activities.BenchmarkCall) ([]activities.CaseOutcome, error) {
+// ask makes the calls, Concurrency of them at a time, until the run may go on no longer, and gives the outcomes of those that were made.
+func (m *measured) ask(ctx workflow.Context, calls []activities.BenchmarkCall) []activities.CaseOutcome {
 	outcomes := make([]*activities.CaseOutcome, len(calls))
 	next := 0
 	callers := workflow.NewWaitGroup(ctx)
@@ -118,49 +116,98 @@ func (m *measured) ask(ctx workflow.Context, calls []activities.BenchmarkCall) (
 		callers.Add(1)
 		workflow.Go(ctx, func(ctx workflow.Context) {
 			defer callers.Done()
-			for next < len(calls) && ctx.Err() == nil && m.mayGoOn(ctx) {
+			for next < len(calls) && m.mayGoOn(ctx, m.atMost(calls[next])) {
 				i := next
 				next++
+				reserved := m.atMost(calls[i])
+				m.reserved += reserved
 				outcome := activities.CaseOutcome{CaseID: calls[i].CaseID, Position: calls[i].Position}
-				if err := m.complete(ctx, calls[i]).Get(ctx, &outcome.Completion); err != nil {
+				err := m.complete(ctx, calls[i]).Get(ctx, &outcome.Completion)
+				m.reserved -= reserved
+				if err != nil {
 					if ctx.Err() != nil {
 						return
 					}
 					failure := activities.FromTemporal(err)
 					outcome.Code, outcome.Reason = failure.Code, failure.Message
+					if failure.Code == llm.NoWorker {
+						m.stop("no worker took a call for " + waitWithin.String())
+					}
 				}
 				m.pay(outcome.Completion)
 				outcomes[i] = &outcome
 			}
 		})
 	}
-	callers.Wait(ctx)
+	// Callers whose context has ended return by themselves; waiting must not end before they have.
+	free, cancel := workflow.NewDisconnectedContext(ctx)
+	defer cancel()
+	callers.Wait(free)
 	var results []activities.CaseOutcome
 	for _, outcome := range outcomes {
 		if outcome != nil {
 			results = append(results, *outcome)
 		}
 	}
-	return results, ctx.Err()
+	return results
 }
 
-// mayGoOn tells whether another call fits the bounds, and stops the measurement when it does not.
-func (m *measured) mayGoOn(ctx workflow.Context) bool {
+// record has the results stored, those of a cancelled measurement too: they were paid for. No payload grows beyond what Temporal takes.
+func (m *measured) record(ctx workflow.Context, results []activities.CaseOutcome) error {
+	free, cancel := workflow.NewDisconnectedContext(ctx)
+	defer cancel()
+	for len(results) > 0 {
+		count, bytes := 0, 0
+		for count < len(results) && (count == 0 || bytes+len(results[count].Completion.Text) <= recordedBytes) {
+			bytes += len(results[count].Completion.Text)
+			count++
+		}
+		record := activities.RecordCasesInput{RunID: m.RunID, Suite: m.Suite, Model: m.Target.Model, At: workflow.Now(ctx), Results: results[:count]}
+		if err := workflow.ExecuteActivity(bookkeeping(free, "record"), acts.RecordCases, record).Get(free, nil); err != nil {
+			return err
+		}
+		m.state.Asked += count
+		results = results[count:]
+	}
+	return nil
+}
+
+// mayGoOn tells whether another call, which may cost so much, fits the bounds, and stops the measurement when it does not.
+func (m *measured) mayGoOn(ctx workflow.Context, cost int64) bool {
 	switch {
 	case m.state.Status != activities.BenchmarkOK:
+	case ctx.Err() != nil:
+		m.stop(cancelledReason)
 	case !m.Deadline.IsZero() && !workflow.Now(ctx).Before(m.Deadline):
-		m.state.Status, m.state.Reason = activities.BenchmarkStopped, "the run's time was over"
-	case m.MaxNanoUSD > 0 && m.state.CostNanoUSD+m.dearest > m.MaxNanoUSD:
-		m.state.Status, m.state.Reason = activities.BenchmarkStopped, "the next case could have passed the run's cost bound"
+		m.stop("the run's time was over")
+	case m.MaxNanoUSD > 0 && m.state.CostNanoUSD+m.reserved+cost > m.MaxNanoUSD:
+		m.stop("the next case could have passed the run's cost bound")
 	}
 	return m.state.Status == activities.BenchmarkOK
+}
+
+func (m *measured) stop(reason string) {
+	m.state.Status, m.state.Reason = activities.BenchmarkStopped, reason
 }
 
 // pay adds up what calls cost.
 func (m *measured) pay(out llm.Completion) {
 	cost := m.Price.NanoUSD(out.Usage)
 	m.state.CostNanoUSD += cost
-	m.dearest = max(m.dearest, cost)
+	m.state.DearestNanoUSD = max(m.state.DearestNanoUSD, cost)
+}
+
+// atMost is what a call may cost: as much as the dearest so far, or as its texts could make, since no token is shorter than a byte.
+func (m *measured) atMost(call activities.BenchmarkCall) int64 {
+	prompt := 0
+	for _, message := range call.Request.Messages {
+		prompt += len(message.Text) + tokensOfAMessage
+	}
+	longest := max(call.Request.MaxTokens, 1)
+	for _, choice := range call.Request.Choices {
+		longest = max(longest, len(choice))
+	}
+	return max(m.state.DearestNanoUSD, m.Price.NanoUSD(llm.Usage{PromptTokens: prompt, CompletionTokens: longest}))
 }
 
 // complete is the call that a turn makes, on the same queue, behind live turns.

@@ -50,7 +50,10 @@ func newBench(t *testing.T, n int) *bench {
 func (b *bench) KeepSuite(context.Context, string, string, []json.RawMessage) error { return nil }
 func (b *bench) Suite(context.Context, string) (string, int, error)                 { return "own", len(b.cases), nil }
 func (b *bench) BeginRun(context.Context, store.BenchmarkRun) error                 { return nil }
-func (b *bench) Chats(context.Context) (int64, int64, error)                        { return 50, 0, nil }
+func (b *bench) BeginDueRun(_ context.Context, _ store.BenchmarkRun, last, _ int64) (bool, error) {
+	return last == 0, nil
+}
+func (b *bench) Chats(context.Context) (int64, int64, error) { return 50, 0, nil }
 func (b *bench) SuiteCases(_ context.Context, _ string, positions []int) (out []json.RawMessage, err error) {
 	for _, p := range positions {
 		out = append(out, b.cases[p])
@@ -143,6 +146,19 @@ func TestEveryModelIsAskedEveryCaseOnce(t *testing.T) {
 	require.NotEqual(t, "question 0", custom.calls()[0].Messages[0].Text, "the order is shuffled by the seed")
 }
 
+func TestARunThatAnotherHasForestalledDoesNothing(t *testing.T) {
+	b := newBench(t, 3)
+	custom := echoes()
+	env := measuring(t, b, fakeModels{"custom": custom})
+	seen := int64(1)
+	env.ExecuteWorkflow(workflows.Benchmark, workflows.BenchmarkInput{Suite: "hash", Models: turn("", "custom").Route, Concurrency: 1, AfterChats: &seen})
+	require.NoError(t, env.GetWorkflowError())
+	var outcome activities.BenchmarkOutcome
+	require.NoError(t, env.GetWorkflowResult(&outcome))
+	require.True(t, outcome.NotDue)
+	require.Empty(t, custom.calls())
+}
+
 func TestALongMeasurementContinuesAsNew(t *testing.T) {
 	b := newBench(t, 450)
 	env := measuring(t, b, fakeModels{"custom": echoes()})
@@ -168,6 +184,19 @@ func TestARunStopsBeforeItPassesItsBounds(t *testing.T) {
 		require.Contains(t, b.ended.Models[0].Reason, "cost")
 		require.LessOrEqual(t, b.ended.Models[0].CostNanoUSD, int64(10_500_000))
 	})
+	t.Run("cost, with calls in flight", func(t *testing.T) {
+		for _, concurrency := range []int{3, 8, 50} {
+			b := newBench(t, 100)
+			env := measuring(t, b, fakeModels{"gemini": spends})
+			env.ExecuteWorkflow(workflows.Benchmark, workflows.BenchmarkInput{Suite: "hash", Models: turn("", "gemini").Route, Concurrency: concurrency, MaxCostUSD: 0.02})
+			require.NoError(t, env.GetWorkflowError())
+			state := b.ended.Models[0]
+			require.Equal(t, activities.BenchmarkStopped, state.Status)
+			require.LessOrEqual(t, state.CostNanoUSD, int64(20_000_000)+int64(concurrency)*700_000, "only calls that began before the first answer told their cost may pass the bound")
+			all, _ := b.of("gemini")
+			require.EqualValues(t, all*1_000_000, state.CostNanoUSD)
+		}
+	})
 	t.Run("time", func(t *testing.T) {
 		b := newBench(t, 100)
 		env := measuring(t, b, fakeModels{"custom": echoes()})
@@ -187,5 +216,8 @@ func TestARunStopsBeforeItPassesItsBounds(t *testing.T) {
 		env.ExecuteWorkflow(workflows.Benchmark, workflows.BenchmarkInput{Suite: "hash", Models: turn("", "custom").Route, Concurrency: 1})
 		require.Error(t, env.GetWorkflowError())
 		require.Equal(t, activities.BenchmarkStopped, b.ended.Models[0].Status, "a cancelled run is summed up all the same")
+		require.Contains(t, b.ended.Models[0].Reason, "cancelled")
+		all, _ := b.of("custom")
+		require.Equal(t, 2, all, "what was answered is recorded: it was paid for")
 	})
 }

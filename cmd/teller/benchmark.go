@@ -97,10 +97,10 @@ func (c runBenchmarkCmd) Run(ctx context.Context) error {
 	return printRun(os.Stdout, run)
 }
 
-// suiteFiles reads a suite and checks it here, where its files can be named.
+// suiteFiles reads a suite, which checks it here, and gives the files that it is made of by their paths within it.
 func suiteFiles(path string) (name string, files map[string]string, err error) {
 	dir, base := filepath.Dir(filepath.Clean(path)), filepath.Base(filepath.Clean(path))
-	root := os.DirFS(dir)
+	root := readFS{os.DirFS(dir), map[string]bool{}}
 	suite, err := benchmark.Load(root, base)
 	if err != nil {
 		return "", nil, fmt.Errorf("%s: %w", path, err)
@@ -109,15 +109,30 @@ func suiteFiles(path string) (name string, files map[string]string, err error) {
 		fmt.Fprintln(os.Stderr, "note:", note)
 	}
 	files = map[string]string{}
-	err = fs.WalkDir(root, base, func(file string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
+	for file := range root.read {
+		text, err := fs.ReadFile(root.FS, file)
+		if err != nil {
+			return "", nil, fmt.Errorf("%s: %w", path, err)
 		}
-		text, err := fs.ReadFile(root, file)
-		files[filepath.Base(file)] = string(text)
-		return err
-	})
-	return suite.Name, files, err
+		files[strings.TrimPrefix(file, base+"/")] = string(text)
+	}
+	return suite.Name, files, nil
+}
+
+// readFS notes which files were read.
+type readFS struct {
+	fs.FS
+	read map[string]bool
+}
+
+func (r readFS) Open(name string) (fs.File, error) {
+	file, err := r.FS.Open(name)
+	if err == nil {
+		if info, err := file.Stat(); err == nil && info.Mode().IsRegular() {
+			r.read[name] = true
+		}
+	}
+	return file, err
 }
 
 // shownRun is a run as the API shows it.
@@ -127,15 +142,22 @@ type shownRun struct {
 	Results  []benchmark.CaseResult `json:"results"`
 }
 
+const beginsWithin = 2 * time.Minute
+
 // awaitRun waits for a run's end and tells how far it is.
 func awaitRun(ctx context.Context, r *remote, id string) (benchmark.Run, error) {
 	progress := isatty.IsTerminal(os.Stderr.Fd())
+	asked := time.Now()
 	for {
 		var shown shownRun
 		err := r.get(ctx, "/benchmark/runs/"+url.PathEscape(id)+"?results=false", &shown)
 		var missing *apiError
-		if err != nil && !(asAPIError(err, &missing) && missing.Status == http.StatusNotFound) { // its first activity has not run yet
+		switch {
+		case err == nil:
+		case !asAPIError(err, &missing) || missing.Status != http.StatusNotFound:
 			return benchmark.Run{}, err
+		case time.Since(asked) > beginsWithin: // until its first activity has run, nobody knows it
+			return benchmark.Run{}, fmt.Errorf("run %s has not begun for %s: is a worker running? It goes on when one does", id, beginsWithin)
 		}
 		if progress {
 			fmt.Fprintf(os.Stderr, "\r%s\x1b[K", recordedText(shown.Recorded))

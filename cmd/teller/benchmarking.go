@@ -62,9 +62,7 @@ func keepBenchmarking(ctx context.Context, cfg config.Config, rows *store.Store,
 	if spec == "off" {
 		spec = ""
 	}
-	if err := client.ScheduleBenchmark(ctx, spec, benchmarkInput(cfg, cfg.BenchmarkSuite, "schedule")); err != nil && ctx.Err() == nil {
-		logger.Error("benchmarks are not scheduled", "BENCHMARK_SCHEDULE", cfg.BenchmarkSchedule, "error", err)
-	}
+	scheduled, warned := false, false
 	tick := time.NewTicker(countChatsEvery)
 	defer tick.Stop()
 	shown := ""
@@ -73,6 +71,13 @@ func keepBenchmarking(ctx context.Context, cfg config.Config, rows *store.Store,
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		}
+		if !scheduled { // Temporal may come up later than this process
+			err := client.ScheduleBenchmark(ctx, spec, benchmarkInput(cfg, cfg.BenchmarkSuite, "schedule"))
+			if scheduled = err == nil; !scheduled && !warned && ctx.Err() == nil {
+				logger.Error("benchmarks are not scheduled yet", "BENCHMARK_SCHEDULE", cfg.BenchmarkSchedule, "error", err)
+				warned = true
+			}
 		}
 		if cfg.BenchmarkEveryRequests > 0 {
 			if err := benchmarkIfDue(ctx, cfg, rows, client, logger); err != nil && ctx.Err() == nil {
@@ -83,19 +88,20 @@ func keepBenchmarking(ctx context.Context, cfg config.Config, rows *store.Store,
 	}
 }
 
-// benchmarkIfDue starts a benchmark when enough chats were answered since the last one that was started so. It marks the number
-// only then: a process that dies between the two joins the run that is going on.
+// benchmarkIfDue starts a benchmark when enough chats were answered since the last one that was started so. Several processes may see
+// at a time that one is due: they start the same workflow, and a second run that begins all the same finds in the store that it is late.
 func benchmarkIfDue(ctx context.Context, cfg config.Config, rows *store.Store, client *turns.Client, logger *slog.Logger) error {
 	answered, benchmarked, err := rows.Chats(ctx)
 	if err != nil || answered-benchmarked < cfg.BenchmarkEveryRequests {
 		return err
 	}
-	id, joined, err := client.StartBenchmark(ctx, requestsRun, benchmarkInput(cfg, cfg.BenchmarkRequestsSuite, "requests"))
-	if err != nil {
-		return err
+	in := benchmarkInput(cfg, cfg.BenchmarkRequestsSuite, "requests")
+	in.AfterChats = &benchmarked
+	id, joined, err := client.StartBenchmark(ctx, requestsRun, in)
+	if err == nil && !joined {
+		logger.Info("a benchmark is due", "chats", answered, "run", id)
 	}
-	logger.Info("a benchmark is due", "chats", answered, "run", id, "already_running", joined)
-	return rows.MarkBenchmarked(ctx, answered)
+	return err
 }
 
 // showBenchmark puts the latest run's figures into the metrics, once a run, and gives its id.

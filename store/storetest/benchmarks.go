@@ -98,8 +98,17 @@ func chats(t *testing.T, db Database) {
 		require.NoError(t, s.RecordUsage(t.Context(), u))
 		require.NoError(t, second.RecordUsage(t.Context(), u))
 	}
-	require.NoError(t, s.MarkBenchmarked(t.Context(), 2))
-	require.NoError(t, second.MarkBenchmarked(t.Context(), 1))
+	// Both processes have seen that a run is due since no chat was; the same run begins once, however often.
+	begin := func(in *store.Store, id string, last int64) bool {
+		due, err := in.BeginDueRun(t.Context(), store.BenchmarkRun{ID: id, Cause: "requests", StartedAt: time.Now()}, last, 2)
+		require.NoError(t, err)
+		return due
+	}
+	require.True(t, begin(s, "due-1", 0))
+	require.True(t, begin(second, "due-1", 0))
+	require.False(t, begin(second, "due-2", 0), "another run has begun since")
+	_, err = s.Run(t.Context(), "due-2")
+	require.ErrorIs(t, err, store.ErrNoRun)
 	answered, benchmarked, err = second.Chats(t.Context())
 	require.NoError(t, err)
 	require.EqualValues(t, 3, answered)
