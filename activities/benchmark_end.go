@@ -2,7 +2,6 @@ package activities
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,13 +17,44 @@ import (
 )
 
 // EndBenchmark sums a run up, compares it with the run of the same suite before, stores and publishes it, and makes another model active
-// where it was asked to. Each of these happens once however often it runs.
+// where it was asked to. Each of these happens once however often it runs: what an earlier try has stored stands.
 func (a *Activities) EndBenchmark(ctx context.Context, in EndBenchmarkInput) (BenchmarkOutcome, error) {
 	m := a.Measurements
 	row, err := m.Store.Run(ctx, in.RunID)
 	if err != nil {
 		return BenchmarkOutcome{}, err
 	}
+	if row.EndedAt.IsZero() {
+		if err := a.sumUp(ctx, in, row); err != nil {
+			return BenchmarkOutcome{}, err
+		}
+		if row, err = m.Store.Run(ctx, in.RunID); err != nil {
+			return BenchmarkOutcome{}, err
+		}
+	}
+	var run benchmark.Run
+	if err := json.Unmarshal(row.Summary, &run); err != nil {
+		return BenchmarkOutcome{}, fmt.Errorf("the run's summary: %w", err)
+	}
+	if err := appendLine(m.ResultsFile, in.RunID, row.Summary); err != nil {
+		return BenchmarkOutcome{}, err
+	}
+	outcome := outcomeOf(run)
+	if run.Promotion != nil && run.Promotion.Model != "" {
+		if err := a.promote(ctx, *run.Promotion); err != nil {
+			return outcome, err
+		}
+		outcome.Promoted = run.Promotion.Model
+	}
+	if len(outcome.Regressions) > 0 {
+		activity.GetLogger(ctx).Warn("a benchmark found models that became worse", "run", in.RunID, "models", outcome.Regressions)
+	}
+	return outcome, nil
+}
+
+// sumUp stores what a run found out.
+func (a *Activities) sumUp(ctx context.Context, in EndBenchmarkInput, row store.BenchmarkRun) error {
+	m := a.Measurements
 	run := benchmark.Run{ID: in.RunID, Suite: row.Suite, SuiteHash: row.SuiteHash, Started: in.Started, Ended: in.Ended, Trigger: in.Cause,
 		RequestCount: in.RequestCount, Seed: in.Seed, Models: map[string]benchmark.ModelResult{}}
 	for _, state := range in.Models {
@@ -34,34 +64,27 @@ func (a *Activities) EndBenchmark(ctx context.Context, in EndBenchmarkInput) (Be
 		}
 		run.Models[state.Model] = result
 	}
-	if run, err = benchmark.Summarise(run, a.rows(ctx, in.RunID), m.Prices); err != nil {
-		return BenchmarkOutcome{}, fmt.Errorf("sum the run up: %w", err)
+	run, err := benchmark.Summarise(run, a.rows(ctx, in.RunID), m.Prices)
+	if err != nil {
+		return fmt.Errorf("sum the run up: %w", err)
 	}
 	if err := a.compare(ctx, &run); err != nil {
-		return BenchmarkOutcome{}, err
+		return err
+	}
+	if in.Promote {
+		route, err := m.Store.Route(ctx)
+		if err != nil {
+			return err
+		}
+		promotion := benchmark.Promote(run, m.Objective, route.Active)
+		run.Promotion = &promotion
 	}
 	summary, err := json.Marshal(run)
 	if err != nil {
-		return BenchmarkOutcome{}, fmt.Errorf("the run's summary: %w", err)
+		return fmt.Errorf("the run's summary: %w", err)
 	}
-	first, err := m.Store.EndRun(ctx, in.RunID, in.Ended, summary)
-	if err != nil {
-		return BenchmarkOutcome{}, err
-	}
-	if err := appendLine(m.ResultsFile, in.RunID, summary); err != nil {
-		return BenchmarkOutcome{}, err
-	}
-	outcome := outcomeOf(run)
-	if in.Promote {
-		// A run that was ended by an earlier try may have been promoted by it: the same model is promoted again, which changes nothing.
-		if outcome.Promoted, err = a.promote(ctx, run); err != nil {
-			return outcome, err
-		}
-	}
-	if first && len(outcome.Regressions) > 0 {
-		activity.GetLogger(ctx).Warn("a benchmark found models that became worse", "run", in.RunID, "models", outcome.Regressions)
-	}
-	return outcome, nil
+	_, err = m.Store.EndRun(ctx, in.RunID, in.Ended, summary)
+	return err
 }
 
 // rows reads a run's results.
@@ -100,21 +123,22 @@ func (a *Activities) compare(ctx context.Context, run *benchmark.Run) error {
 	return nil
 }
 
-// promote makes the model active that the objective and the run speak for, and gives its name; "" when none takes over.
-func (a *Activities) promote(ctx context.Context, run benchmark.Run) (string, error) {
-	route, err := a.Measurements.Store.Route(ctx)
-	if err != nil {
-		return "", err
-	}
-	decision := benchmark.Promote(run, a.Measurements.Objective, route.Active)
-	if decision.Model == "" {
-		return "", nil
-	}
-	_, err = a.Measurements.Store.SwitchRoute(ctx, store.Change{Actor: "benchmark", Reason: decision.Evidence, Edit: func(r *store.Route) error {
-		r.Active, r.Split = decision.Model, nil
+// errAlreadyActive ends a promotion that an earlier try has made.
+var errAlreadyActive = errors.New("the model is active already")
+
+// promote makes the model active that a run speaks for, with the evidence as the reason of the change.
+func (a *Activities) promote(ctx context.Context, p benchmark.Promotion) error {
+	_, err := a.Measurements.Store.SwitchRoute(ctx, store.Change{Actor: "benchmark", Reason: p.Evidence, Edit: func(r *store.Route) error {
+		if r.Active == p.Model {
+			return errAlreadyActive
+		}
+		r.Active, r.Split = p.Model, nil
 		return nil
 	}})
-	return decision.Model, err
+	if errors.Is(err, errAlreadyActive) {
+		return nil
+	}
+	return err
 }
 
 func outcomeOf(run benchmark.Run) BenchmarkOutcome {
@@ -151,11 +175,17 @@ func appendLine(path, runID string, line []byte) error {
 		return fmt.Errorf("the file of results: %w", err)
 	}
 	there, cut, err := holds(f, runID)
-	if err == nil && !there {
-		if cut {
-			line = append([]byte("\n"), line...)
+	var text []byte
+	if cut {
+		text = append(text, '\n')
+	}
+	if !there {
+		text = append(append(text, line...), '\n')
+	}
+	if err == nil && len(text) > 0 {
+		if _, err = f.Write(text); err == nil {
+			err = f.Sync()
 		}
-		_, err = f.Write(append(line, '\n'))
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("the file of results: %w", err)
@@ -163,20 +193,20 @@ func appendLine(path, runID string, line []byte) error {
 	return nil
 }
 
-// holds tells whether a run stands in a file of results, whole, and whether its last line is cut off.
+// holds tells whether a run stands in a file of results, whole, and whether its last line has no end.
 func holds(f *os.File, runID string) (there, cut bool, err error) {
 	lines := bufio.NewReader(f)
 	for {
 		line, err := lines.ReadBytes('\n')
-		if errors.Is(err, io.EOF) {
-			return there, len(bytes.TrimSpace(line)) > 0, nil
-		}
-		if err != nil {
+		if err != nil && !errors.Is(err, io.EOF) {
 			return there, false, err
 		}
 		var run struct {
 			ID string `json:"id"`
 		}
 		there = there || json.Unmarshal(line, &run) == nil && run.ID == runID
+		if err != nil {
+			return there, len(line) > 0, nil
+		}
 	}
 }

@@ -32,6 +32,8 @@ type Run struct {
 	Winner *Lead `json:"winner,omitempty"`
 	// Changes against an earlier run, where the caller has compared them.
 	Changes *Changes `json:"changes,omitempty"`
+	// Promotion is which model the run makes active; nil where it was not asked to.
+	Promotion *Promotion `json:"promotion,omitempty"`
 }
 
 // Status says how far a model was measured.
