@@ -212,6 +212,21 @@ func (s suite) schemas(t *testing.T) {
 		require.JSONEq(t, `{"intent":"card","sure":true}`, out.Text)
 		require.JSONEq(t, schema, string(sub.lastRequest(t).Schema))
 	})
+	t.Run("any object", func(t *testing.T) {
+		s.need(t, Schema)
+		sub := s.New(t)
+		free := req
+		free.Schema = llm.AnyObject()
+		sub.Provider.Script(fakeserver.Behaviour{Text: `{"any":["thing"]}`})
+		out, err := sub.Model.Complete(testContext(t), free, nil)
+		require.NoError(t, err)
+		require.Equal(t, `{"any":["thing"]}`, out.Text)
+		require.True(t, llm.IsAnyObject(sub.lastRequest(t).Schema))
+		require.NotContains(t, string(sub.lastRequest(t).Body), `"type":"object"`, "as the provider's own setting: a schema can be taken for that of the empty object")
+		sub.Provider.Script(fakeserver.Behaviour{Text: `["thing"]`})
+		_, err = sub.Model.Complete(testContext(t), free, nil)
+		sub.requireError(t, err, llm.BadReply)
+	})
 	for name, text := range map[string]string{
 		"free text":     "It is about a card.",
 		"another shape": `{"intent":"card"}`,

@@ -27,7 +27,9 @@ func constrain(cfg *genai.GenerateContentConfig, req llm.Request, t thinking) {
 		cfg.MaxOutputTokens = t.bound(upstream.ChoiceTokens(req.Choices))
 	case len(req.Schema) > 0:
 		cfg.ResponseMIMEType = jsonMIME
-		cfg.ResponseJsonSchema = json.RawMessage(req.Schema)
+		if !llm.IsAnyObject(req.Schema) {
+			cfg.ResponseJsonSchema = json.RawMessage(req.Schema)
+		}
 	}
 }
 

@@ -29,7 +29,10 @@ func wireRequest(id string, req llm.Request) openai.ChatCompletionRequest {
 	}
 	out.Stop = req.Stop
 	out.TopLogProbs = req.TopLogProbs
-	if len(req.Schema) > 0 {
+	switch {
+	case llm.IsAnyObject(req.Schema):
+		out.ResponseFormat = &openai.ChatCompletionResponseFormat{Type: openai.ChatCompletionResponseFormatTypeJSONObject}
+	case len(req.Schema) > 0:
 		out.ResponseFormat = schemaFormat("reply", req.Schema)
 	}
 	for _, m := range req.Messages {

@@ -6,11 +6,7 @@
 // n=1 or tools=[], which clients send unasked.
 package openai
 
-import (
-	"encoding/json"
-
-	"teller/llm"
-)
+import "teller/llm"
 
 // The bounds of a request beyond those of llm.
 const (
@@ -41,6 +37,3 @@ type Request struct {
 	// IncludeUsage asks for a last chunk with the usage of a streamed reply.
 	IncludeUsage bool
 }
-
-// anyObject is the schema of every JSON object.
-var anyObject = json.RawMessage(`{"type":"object"}`)

@@ -189,7 +189,7 @@ func (b *body) responseFormat(r *Request) *Error {
 	case "text":
 		return nil
 	case "json_object":
-		r.Schema = anyObject
+		r.Schema = llm.AnyObject()
 		return nil
 	case "json_schema":
 		return namedSchema(format.JSONSchema, param+".json_schema", r)

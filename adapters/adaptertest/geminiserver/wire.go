@@ -63,6 +63,9 @@ func parse(call *fakeserver.Request) error {
 		call.Enum = config.ResponseSchema.Enum
 	case "application/json":
 		call.Schema = config.ResponseJSONSchema
+		if len(call.Schema) == 0 {
+			call.Schema = llm.AnyObject()
+		}
 	default:
 		return errors.New("Unsupported response MIME type.") //nolint:staticcheck // Google's own words
 	}

@@ -50,7 +50,11 @@ func parse(call *fakeserver.Request) error {
 	if in.MaxCompletionTokens != nil {
 		call.MaxTokens = in.MaxCompletionTokens
 	}
-	if format := in.ResponseFormat; format != nil {
+	switch format := in.ResponseFormat; {
+	case format == nil:
+	case format.Type == "json_object":
+		call.Schema = llm.AnyObject()
+	default:
 		if format.Type != "json_schema" || format.JSONSchema.Name == "" || len(format.JSONSchema.Schema) == 0 {
 			return errors.New("response_format is not a json_schema with a name and a schema")
 		}
