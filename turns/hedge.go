@@ -11,11 +11,13 @@ import (
 const (
 	firstHedge = 40 * time.Millisecond
 	lastHedge  = time.Second
+	// openHedges bounds the Gets of one wait: each polls the server once a second, and a turn may take minutes.
+	openHedges = 2
 )
 
 // hedgedGet waits for the workflow's result. A single Get now and then sleeps through a whole long
 // poll although the workflow has ended; a Get that is sent after the end answers at once. So a new one
-// is sent at growing intervals, and the first answer wins.
+// is sent at growing intervals, in place of the oldest, and the first answer wins.
 func hedgedGet[T any](ctx context.Context, run client.WorkflowRun) (T, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -24,15 +26,27 @@ func hedgedGet[T any](ctx context.Context, run client.WorkflowRun) (T, error) {
 		err   error
 	}
 	outcomes := make(chan outcome)
+	var open []context.CancelFunc
 	get := func() {
-		var o outcome
-		o.err = run.Get(ctx, &o.value)
-		select {
-		case outcomes <- o:
-		case <-ctx.Done():
+		if len(open) == openHedges {
+			open[0]()
+			open = open[1:]
 		}
+		each, stop := context.WithCancel(ctx)
+		open = append(open, stop)
+		go func() {
+			var o outcome
+			o.err = run.Get(each, &o.value)
+			if each.Err() != nil && o.err != nil {
+				return // stopped for a newer one
+			}
+			select {
+			case outcomes <- o:
+			case <-ctx.Done():
+			}
+		}()
 	}
-	go get()
+	get()
 	interval := firstHedge
 	hedge := time.NewTimer(interval)
 	defer hedge.Stop()
@@ -44,7 +58,7 @@ func hedgedGet[T any](ctx context.Context, run client.WorkflowRun) (T, error) {
 			var none T
 			return none, ctx.Err()
 		case <-hedge.C:
-			go get()
+			get()
 			interval = min(2*interval, lastHedge)
 			hedge.Reset(interval)
 		}
