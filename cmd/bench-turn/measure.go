@@ -73,6 +73,17 @@ func measure(ctx context.Context, turns, callers int, turn func(ctx context.Cont
 
 func (r result) sort() { slices.Sort(r.latencies) }
 
+// measured adds to a measurement the processor time that the processes have used meanwhile.
+func (g *gateway) measured(run func() (result, error)) (result, error) {
+	before := g.cpu()
+	r, err := run()
+	r.cpu = g.cpu()
+	for process, used := range before {
+		r.cpu[process] -= used
+	}
+	return r, err
+}
+
 // kinds are the measurements, in the order in which they take turns.
 var kinds = []string{"floor chat", "teller chat", "floor conversation", "teller conversation"}
 
@@ -90,14 +101,11 @@ func compare(ctx context.Context, g *gateway, f *floor, c cli) error {
 		for round := range c.Rounds + 1 {
 			for _, kind := range kinds {
 				fmt.Fprintf(os.Stderr, "\r%d callers, round %d of %d, %-20s", callers, round, c.Rounds, kind)
-				before := g.cpu()
-				r, err := one(ctx, g, f, kind, fmt.Sprintf("%d-%d", callers, round), c.Turns, callers)
+				r, err := g.measured(func() (result, error) {
+					return one(ctx, g, f, kind, fmt.Sprintf("%d-%d", callers, round), c.Turns, callers)
+				})
 				if err != nil {
 					return fmt.Errorf("%s: %w", kind, err)
-				}
-				r.cpu = g.cpu()
-				for process, used := range before {
-					r.cpu[process] -= used
 				}
 				if round > 0 { // the first warms up
 					results[kind] = append(results[kind], r)

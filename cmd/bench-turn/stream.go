@@ -140,35 +140,42 @@ func streams(ctx context.Context, g *gateway, c cli) error {
 	return held(ctx, g)
 }
 
-// throughput compares streamed turns with turns whose reply comes whole, of a model that says all at once.
+// throughput compares streamed turns with turns whose reply comes whole, of a model that says all at once. Processor time
+// says what the rate says where the machine is busy with nothing else.
 func throughput(ctx context.Context, g *gateway, c cli) error {
 	g.model.Script(fakeserver.Behaviour{Text: spoken})
-	fmt.Printf("\nThe same words without a pause.\n\n")
+	fmt.Printf("\nThe same words without a pause; processor time of all processes in ms a turn.\n\n")
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "callers\twhole turns/s\tstreamed turns/s\tstreamed/whole\t")
+	fmt.Fprintln(table, "callers\twhole turns/s\tstreamed turns/s\tstreamed/whole\twhole CPU\tstreamed CPU\tof it ours\t")
 	for _, callers := range c.Callers {
-		var whole, streamed, ratio []float64
+		var whole, streamed []result
+		var ratio []float64
 		for round := range c.Rounds + 1 {
-			w, err := measure(ctx, c.Turns, callers, func(ctx context.Context, _ int) error { return g.chat(ctx, "") })
+			w, err := g.measured(func() (result, error) {
+				return measure(ctx, c.Turns, callers, func(ctx context.Context, _ int) error { return g.chat(ctx, "") })
+			})
 			if err != nil {
 				return err
 			}
-			s, err := g.firstTokens(ctx, c.Turns, callers, g.api+"/api/v1/chat", askToStream)
+			s, err := g.measured(func() (result, error) { return g.firstTokens(ctx, c.Turns, callers, g.api+"/api/v1/chat", askToStream) })
 			if err != nil {
 				return err
 			}
 			if round > 0 {
-				whole, streamed, ratio = append(whole, w.rate()), append(streamed, s.rate()), append(ratio, s.rate()/w.rate())
+				whole, streamed, ratio = append(whole, w), append(streamed, s), append(ratio, s.rate()/w.rate())
 			}
 		}
-		fmt.Fprintf(table, "%d\t%.0f\t%.0f\t%.2f\t\n", callers, middle(whole), middle(streamed), middle(ratio))
+		ours := func(r result) float64 { return r.cpuPerTurn("api") + r.cpuPerTurn("worker") }
+		all := func(r result) float64 { return ours(r) + r.cpuPerTurn("temporal") }
+		fmt.Fprintf(table, "%d\t%.0f\t%.0f\t%.2f\t%.1f\t%.1f\t%.1f\t\n", callers, median(whole, result.rate), median(streamed, result.rate), middle(ratio),
+			median(whole, all), median(streamed, all), median(streamed, ours))
 	}
 	return table.Flush()
 }
 
 // held keeps many streams open at once, and prints what the API process holds meanwhile.
 func held(ctx context.Context, g *gateway) error {
-	const words, pace, between = 120, 250 * time.Millisecond, 30 * time.Millisecond
+	const words, pace, between = 160, 250 * time.Millisecond, 50 * time.Millisecond
 	g.model.Script(fakeserver.Behaviour{Text: strings.Repeat("interest ", words), Pause: pace})
 	fmt.Printf("\n%d streams at once, a word each %s, one more each %s: resident memory of the API process, MB\n", openStreams, pace, between)
 	fmt.Printf("  before     %6.1f\n", g.memory()["api"])
