@@ -49,7 +49,9 @@ func TestHedgedGet(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				run := &sleepyRun{ends: time.Now().Add(c.after), failure: c.failure}
+				seen := make(chan struct{})
 				go func() {
+					defer close(seen)
 					time.Sleep(c.after/2 + time.Nanosecond)
 					require.LessOrEqual(t, run.open.Load(), int64(openHedges))
 				}()
@@ -58,6 +60,7 @@ func TestHedgedGet(t *testing.T) {
 				require.Equal(t, "answered", value)
 				require.LessOrEqual(t, time.Since(run.ends), c.late)
 				require.LessOrEqual(t, run.sent.Load(), c.sent)
+				<-seen
 				synctest.Wait()
 				require.Zero(t, run.open.Load())
 			})
