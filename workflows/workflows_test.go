@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -61,9 +62,9 @@ func echoes() *fakeModel {
 
 // fails fails every request, or the first ones only and then says ok.
 func fails(e *llm.Error, times int) *fakeModel {
-	n := 0
+	var n atomic.Int64
 	return &fakeModel{answer: func(context.Context, llm.Request) (llm.Completion, error) {
-		if n++; times > 0 && n > times {
+		if called := n.Add(1); times > 0 && called > int64(times) {
 			return llm.Completion{Text: "ok", FinishReason: llm.FinishStop}, nil
 		}
 		return llm.Completion{}, e
