@@ -65,7 +65,7 @@ const prompt = "CANARYPROMPT what is my balance?"
 const leaked = "CANARYBODY balance of account 4711"
 
 // patience bounds every wait. It is far above what a call takes, so that a slow machine fails no case.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // Run runs the suite as subtests of t.
 func Run(t *testing.T, h Harness) {
