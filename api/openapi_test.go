@@ -55,7 +55,7 @@ var described = sync.OnceValues(func() (*description, error) {
 // whose names are free: a split's, what a caller notes or describes, models, and what benchmarks find out.
 func strict() []config.Option {
 	return []config.Option{config.WithStrictMode(), config.WithStrictIgnorePaths("$.body.split.*", "$.body.metadata.*", "$.body.response_format.json_schema.schema.**",
-		"$.body.files.*", "$.body.recorded.*", "$.body.trend[*].models.*", "$.body.latest.**", "$.body.run.summary.**", "$.body.runs[*].summary.**"), config.WithFormatAssertions()}
+		"$.body.files**", "$.body.recorded.*", "$.body.trend[*].models.*", "$.body.latest.**", "$.body.run.summary.**", "$.body.runs[*].summary.**"), config.WithFormatAssertions()}
 }
 
 // requireDescribed holds a reply against the description. A request that was taken must be one that the

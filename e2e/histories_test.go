@@ -70,6 +70,14 @@ func TestHistories(t *testing.T) {
 
 	require.Equal(t, "qlora", activeModel(t, api).Name)
 	s.save("check", "WorkflowType = 'Check'", 1)
+
+	run := api.benchmark(body{"suite": "smoke", "models": []string{"qlora", "gemini"}, "concurrency": 4})
+	api.awaitRun(run)
+	s.save("benchmark", "WorkflowType = 'Benchmark' AND ExecutionStatus = 'Completed'", 1)
+	s.save("benchmark-model", "WorkflowType = 'BenchmarkModel' AND ExecutionStatus = 'Completed'", 1)
+	run = api.benchmark(body{"suite": "long", "files": cases(210), "models": []string{"qlora"}, "concurrency": 16})
+	api.awaitRun(run)
+	s.save("benchmark-model-continued", "WorkflowType = 'BenchmarkModel' AND ExecutionStatus = 'ContinuedAsNew'", 1)
 }
 
 // connect gives a client of the stack's Temporal server.

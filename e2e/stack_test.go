@@ -59,6 +59,7 @@ func newStack(t *testing.T) *stack {
 		"MODEL_VERSION":        "qlora",
 		"TELLER_FALLBACKS":     "qlora",
 		"TEMPORAL_CONFIG_FILE": os.DevNull,
+		"BENCHMARK_SCHEDULE":   "off", // a test must not meet the nightly run
 	}}
 	s.env["TEMPORAL_ADDRESS"] = s.env["TELLER_TEMPORAL_ADDR"]
 	s.startTemporal()
