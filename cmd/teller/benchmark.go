@@ -27,6 +27,8 @@ type benchmarkCmd struct {
 	Show    showBenchmarkCmd    `cmd:"" help:"Show a run: figures with their intervals, who leads, who got worse."`
 	Compare compareBenchmarkCmd `cmd:"" help:"Compare two runs; exit 1 when a model became significantly worse."`
 	Suites  suitesBenchmarkCmd  `cmd:"" help:"List the suites that come with the program."`
+	Load    loadBenchmarkCmd    `cmd:"" help:"Ask at a given rate, however slow the answers are, and tell how many come soon enough."`
+	Report  reportBenchmarkCmd  `cmd:"" help:"Write a run as Markdown, CSV, JUnit XML or one HTML page."`
 }
 
 type suitesBenchmarkCmd struct{}
