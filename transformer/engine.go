@@ -2,176 +2,114 @@ package transformer
 
 import (
 	"context"
-	"fmt"
-	"math"
-	"slices"
+	"sync"
+
+	"teller/transformer/llama"
 )
 
-// Engine generates text with one Model for many callers at once. It is safe for concurrent use.
+// Engine runs one Model for many callers at once. It is safe for concurrent use.
+//
+// A single loop takes steps through the model. Each step carries one token of every sequence that is generating and parts of the
+// prompts that are being read (continuous batching; Yu et al. 2022). Keys and values lie in pages (Kwon et al. 2023), as many as
+// EngineOptions bound: a request that finds no room waits for its turn. At rest an engine has no goroutine.
 type Engine struct {
-	model *Model
-	slots chan *slot // each nil until its first use
+	model   *Model
+	slots   int
+	threads int
+	chunk   int // tokens of a step
+
+	mu      sync.Mutex
+	waiting []*sequence // in their order
+	looping bool
+
+	// The loop's own.
+	device  device // nil until the first request
+	pages   *pages
+	running []*sequence
+	batch   llama.Batch
+	at      []outputOf  // of each output of the batch
+	stepped []*sequence // of each piece
+	scratch []scratch   // of each thread
+	take    llama.Take
 }
 
-// slot is what one running generation needs. It is kept for the next one.
-type slot struct {
-	state   *State
-	sampler *sampler
+// device computes steps; its memory holds the keys and values.
+type device interface {
+	Step(*llama.Batch, llama.Take)
+	// Rest says that no step will follow soon.
+	Rest()
 }
 
-// NewEngine makes an engine that runs up to slots generations at once, at least one. Each slot takes a KV cache
-// of the model's whole window at its first use.
-func NewEngine(m *Model, slots int) *Engine {
-	e := &Engine{model: m, slots: make(chan *slot, max(1, slots))}
-	for range cap(e.slots) {
-		e.slots <- nil
+// EngineOptions bound what an engine takes. The zero value leaves all to the engine.
+type EngineOptions struct {
+	// Slots is how many sequences run at once at most. 0: as many as the cache has room for when none is longer than 2,048 tokens, at most 64.
+	Slots int
+	// CacheBytes bounds the memory of keys and values; at least one page is taken. 0: a quarter of the memory that is available, or what
+	// Slots whole windows need when that is less.
+	CacheBytes int
+	// Threads is how many threads compute; 0 for as many as GOMAXPROCS.
+	Threads int
+	// Chunk is how many tokens a step carries at most, so how long a sequence waits for others' prompts. 0: by the model's size.
+	Chunk int
+}
+
+// NewEngine makes an engine that runs up to slots sequences at once, 0 for as many as the cache holds, with the defaults of EngineOptions.
+func NewEngine(m *Model, slots int) *Engine { return NewEngineWith(m, EngineOptions{Slots: slots}) }
+
+// NewEngineWith makes an engine.
+func NewEngineWith(m *Model, o EngineOptions) *Engine {
+	e := &Engine{model: m, threads: o.Threads, chunk: o.Chunk}
+	if e.chunk < 1 {
+		e.chunk = chunkOf(m.net)
+	}
+	bound := o.CacheBytes
+	if bound < 1 {
+		bound = availableMemory() / 4
+	}
+	count := max(1, bound/m.net.PageBytes())
+	window := llama.PagesOf(m.Window())
+	e.slots = o.Slots
+	if e.slots < 1 {
+		e.slots = max(1, min(maxSlots, count/min(window, llama.PagesOf(usualTokens))))
+	}
+	e.pages = newPages(min(count, e.slots*window))
+	e.take = func(worker, output int, logits []float32) {
+		at := e.at[output]
+		at.sequence.job.take(&e.scratch[worker], at.token, logits)
 	}
 	return e
 }
 
-// Slots is how many generations can run at once.
-func (e *Engine) Slots() int { return cap(e.slots) }
-
-// GenerateOptions bounds and steers one generation.
-type GenerateOptions struct {
-	Sampling
-	// MaxTokens is the most tokens to generate. 0 is as many as the window holds.
-	MaxTokens int
-	// Top is how many of the most likely tokens each Token lists beside the chosen one.
-	Top int
-}
-
-// Token is one generated token.
-type Token struct {
-	ID      int
-	LogProb float64 // natural logarithm, under the model's own distribution
-	Top     []Token // the most likely tokens in its place, best first: GenerateOptions.Top of them
-}
-
-// FinishReason says why a generation ended.
-type FinishReason string
-
-// The reasons a generation ends for.
 const (
-	FinishEOS       FinishReason = "eos"        // the model ended its reply
-	FinishMaxTokens FinishReason = "max_tokens" // MaxTokens were generated
-	FinishWindow    FinishReason = "window"     // prompt and reply fill the window
+	maxSlots    = 64
+	usualTokens = 2048 // prompt and reply of a usual request
 )
 
-// Result is a generation.
-type Result struct {
-	Tokens []Token // without the label before them and the end-of-sequence token
-	Finish FinishReason
-	// LabelLogProbs is the log-probability of each label of TellerNamespace, in the order of Bundle.Labels, not calibrated. The
-	// most likely one is what the reply was written for. It is nil when the model has no such labels or prompt does
-	// not end with an open <|assistant|> marker.
-	LabelLogProbs []float64
+// chunkOf keeps a step of a whole chunk around a tenth of a second on a few cores, between what makes good use of weights once they are
+// read and what good use of memory.
+func chunkOf(m *llama.Model) int {
+	const multiplications = 5e10
+	n := int(multiplications / float64(m.Parameters()))
+	return max(32, min(512, n/32*32))
 }
 
-// MeanLogProb is the mean log-probability of the tokens, 0 when there are none.
-func (r Result) MeanLogProb() float64 {
-	var sum float64
-	for _, t := range r.Tokens {
-		sum += t.LogProb
-	}
-	return sum / math.Max(1, float64(len(r.Tokens)))
-}
+// Slots is how many sequences can run at once. More wait.
+func (e *Engine) Slots() int { return e.slots }
 
-// Generate continues prompt. It waits for a free slot, then calls onToken, when it is not nil, with each token as
-// it is chosen. A prompt longer than the window is a *WindowError, an empty one ErrNoTokens. When ctx ends,
-// while waiting or at work, it returns ctx's error soon, with what was generated until then.
-func (e *Engine) Generate(ctx context.Context, prompt []int, opts GenerateOptions, onToken func(Token)) (Result, error) {
-	if err := opts.validate(); err != nil {
-		return Result{}, err
-	}
-	if opts.MaxTokens < 0 {
-		return Result{}, fmt.Errorf("max tokens is %d, must be at least 0", opts.MaxTokens)
-	}
-	s, err := e.acquire(ctx, prompt)
-	if err != nil {
-		return Result{}, err
-	}
-	defer e.release(s)
-	return s.generate(ctx, prompt, opts, onToken)
-}
+// Window is how many tokens a sequence can have, prompt and reply together: the model's window, or what the cache holds.
+func (e *Engine) Window() int { return min(e.model.Window(), e.pages.count()*llama.PageTokens) }
 
-// acquire waits for a free slot for a prompt, which is known to fit the window then.
-func (e *Engine) acquire(ctx context.Context, prompt []int) (*slot, error) {
-	window := e.model.config.MaxPositionEmbeddings
-	if len(prompt) > window { // known without a slot
-		return nil, &WindowError{Tokens: len(prompt), Window: window}
+// run waits until a sequence ended or ctx did.
+func (e *Engine) run(ctx context.Context, s *sequence) error {
+	if err := ctx.Err(); err != nil {
+		return err
 	}
-	if err := ctx.Err(); err != nil { // select would take a free slot or the end by chance
-		return nil, err
-	}
+	e.submit(s)
 	select {
-	case s := <-e.slots:
-		if s == nil {
-			s = &slot{state: e.model.NewState(), sampler: newSampler(e.model.config.VocabSize)}
-		}
-		return s, nil
+	case <-s.ended:
+		return nil
 	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-func (e *Engine) release(s *slot) { e.slots <- s }
-
-func (s *slot) generate(ctx context.Context, prompt []int, opts GenerateOptions, onToken func(Token)) (Result, error) {
-	m, config := s.state.model, s.state.model.config
-	s.state.Reset()
-	s.sampler.start(opts.Sampling)
-	var result Result
-	if label, ok := m.labelsAfter(prompt); ok {
-		logits, err := s.state.Append(ctx, prompt)
-		if err != nil {
-			return result, err
-		}
-		logProbs := make([]float64, len(label.Names))
-		if err := logSoftmax(logProbs, logits[label.From:label.To()]); err != nil {
-			return result, err
-		}
-		result.LabelLogProbs = logProbs
-		prompt = append(slices.Clip(prompt), label.From+argmax(logProbs))
-	}
-	room := config.MaxPositionEmbeddings - len(prompt) + 1 // the last token need not go through the model
-	most := room
-	if opts.MaxTokens > 0 {
-		most = min(room, opts.MaxTokens)
-	}
-	result.Tokens = make([]Token, 0, most)
-	next := prompt[s.state.Len():]
-	var one [1]int
-	for {
-		logits, err := s.state.Append(ctx, next)
-		if err != nil {
-			return result, err
-		}
-		logits = logits[:m.textTokens()]
-		id, logProb, err := s.sampler.next(logits)
-		if err != nil {
-			return result, err
-		}
-		if id == config.EOSTokenID {
-			result.Finish = FinishEOS
-			return result, nil
-		}
-		token := Token{ID: id, LogProb: logProb}
-		if opts.Top > 0 {
-			token.Top = top(logits, opts.Top, float64(logits[id])-logProb)
-		}
-		result.Tokens = append(result.Tokens, token)
-		if onToken != nil {
-			onToken(token)
-		}
-		if len(result.Tokens) == most {
-			result.Finish = FinishMaxTokens
-			if most == room && most != opts.MaxTokens {
-				result.Finish = FinishWindow
-			}
-			return result, nil
-		}
-		one[0] = id
-		next = one[:]
+		e.cancel(s)
+		return ctx.Err()
 	}
 }

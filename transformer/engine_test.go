@@ -6,7 +6,6 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -14,23 +13,15 @@ import (
 	"teller/transformer/transformertest"
 )
 
-// plain greedy decoding with the reference, for as long as the model wants or n tokens.
-func referenceGreedy(cfg transformer.Config, seed uint64, prompt []int, n int) (tokens []int, ended bool) {
-	tensors := transformertest.Tensors(cfg, seed)
+// referenceGreedy is greedy decoding with the reference, for n tokens.
+func referenceGreedy(t *testing.T, cfg transformer.Config, seed uint64, prompt []int, n int) []int {
+	w := opened(t, cfg, transformertest.Tensors(cfg, seed))
 	sequence := slices.Clone(prompt)
 	for range n {
-		best, top := 0, math.Inf(-1)
-		for id, logit := range reference(cfg, tensors, sequence) {
-			if logit > top {
-				best, top = id, logit
-			}
-		}
-		if best == cfg.EOSTokenID {
-			return tokens, true
-		}
-		tokens, sequence = append(tokens, best), append(sequence, best)
+		logits := transformertest.Logits(w, sequence)[len(sequence)-1]
+		sequence = append(sequence, slices.Index(logits, slices.Max(logits)))
 	}
-	return tokens, false
+	return sequence[len(prompt):]
 }
 
 func ids(tokens []transformer.Token) []int {
@@ -45,7 +36,7 @@ func TestGenerate(t *testing.T) {
 	cfg := transformertest.Config()
 	engine := transformer.NewEngine(transformertest.RandomModel(cfg, 3), 1)
 	prompt := randomTokens(20, cfg.VocabSize, 1)
-	want, _ := referenceGreedy(cfg, 3, prompt, 12)
+	want := referenceGreedy(t, cfg, 3, prompt, 12)
 
 	var seen []transformer.Token
 	result, err := engine.Generate(t.Context(), prompt, transformer.GenerateOptions{MaxTokens: 12}, func(token transformer.Token) {
@@ -150,39 +141,6 @@ func TestGenerateHonoursContext(t *testing.T) {
 
 	_, err = engine.Generate(ctx, []int{1}, opts, nil)
 	require.ErrorIs(t, err, context.Canceled)
-
-	// A caller that waits for the only slot gives up when its time is over.
-	busy, release := make(chan struct{}), make(chan struct{})
-	var once sync.Once
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		_, err := engine.Generate(t.Context(), []int{1}, opts, func(transformer.Token) {
-			once.Do(func() { close(busy); <-release })
-		})
-		if err != nil {
-			t.Error(err)
-		}
-	})
-	<-busy
-	short, stop := context.WithTimeout(t.Context(), 10*time.Millisecond)
-	defer stop()
-	_, err = engine.Generate(short, []int{1}, opts, nil)
-	require.ErrorIs(t, err, context.DeadlineExceeded)
-	close(release)
-	wg.Wait()
 	_, err = engine.Generate(t.Context(), []int{1}, opts, nil)
 	require.NoError(t, err, "the slot is free again")
-}
-
-func BenchmarkGenerate(b *testing.B) {
-	cfg := benchmarkConfig()
-	cfg.EOSTokenID = 0
-	engine := transformer.NewEngine(transformertest.RandomModel(cfg, 1), 1)
-	prompt := randomTokens(48, cfg.VocabSize, 3)
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := engine.Generate(b.Context(), prompt, transformer.GenerateOptions{MaxTokens: 32}, nil); err != nil {
-			b.Fatal(err)
-		}
-	}
 }

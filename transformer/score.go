@@ -3,10 +3,11 @@ package transformer
 import (
 	"cmp"
 	"context"
-	"errors"
-	"fmt"
 	"math"
 	"slices"
+	"sync"
+
+	"teller/transformer/kernels"
 )
 
 // Score gives the exact log-probability, natural logarithm, of each choice as the continuation of prompt: the sum over its tokens
@@ -14,74 +15,107 @@ import (
 // be the whole reply ends with the end token, which is the caller's to add; an empty choice has log-probability 0. Before a reply's text stands
 // its label: see Bundle.ScoreTexts. Errors are those of Generate; a *WindowError also when a choice does not fit after the prompt.
 func (e *Engine) Score(ctx context.Context, prompt []int, choices [][]int) ([]float64, error) {
+	most := len(prompt)
 	for _, choice := range choices {
-		if total, window := len(prompt)+len(choice)-1, e.model.config.MaxPositionEmbeddings; total > window { // the last token need not run
-			return nil, &WindowError{Tokens: total, Window: window}
+		total := len(prompt) + len(choice) - 1 // the last token need not run
+		if total > e.Window() {
+			return nil, &WindowError{Tokens: total, Window: e.Window()}
 		}
-		for _, id := range choice {
-			if id < 0 || id >= e.model.config.VocabSize {
-				return nil, fmt.Errorf("token %d is outside the vocabulary of %d", id, e.model.config.VocabSize)
-			}
+		if err := e.model.checkIDs(choice); err != nil {
+			return nil, err
 		}
+		most = max(most, total)
 	}
-	s, err := e.acquire(ctx, prompt)
-	if err != nil {
+	if err := e.model.check(prompt, len(prompt), e.Window()); err != nil {
 		return nil, err
 	}
-	defer e.release(s)
-	return s.score(ctx, prompt, choices)
-}
-
-func (s *slot) score(ctx context.Context, prompt []int, choices [][]int) ([]float64, error) {
-	s.state.Reset()
-	first, err := s.state.Append(ctx, prompt)
-	if err != nil {
-		return nil, err
-	}
-	// rows[d] is the log-probabilities of all tokens after the prompt and the first d tokens of the choice at hand.
-	vocab := len(first)
-	rows := [][]float64{make([]float64, vocab)}
-	if err := logSoftmax(rows[0], first); err != nil {
-		return nil, err
+	j := &scoring{prompt: len(prompt), choices: choices, terms: make([][]float64, len(choices))}
+	for i, choice := range choices {
+		j.terms[i] = make([]float64, len(choice))
+		j.order = append(j.order, i)
 	}
 	// In lexical order neighbours share the longest beginnings.
-	order := make([]int, len(choices))
-	for i := range order {
-		order[i] = i
+	slices.SortFunc(j.order, func(a, b int) int { return cmp.Or(slices.Compare(choices[a], choices[b]), cmp.Compare(a, b)) })
+	s := newSequence(j, prompt, most)
+	s.stable = len(prompt)
+	if err := e.run(ctx, s); err != nil {
+		return nil, err
 	}
-	slices.SortFunc(order, func(a, b int) int { return cmp.Or(slices.Compare(choices[a], choices[b]), cmp.Compare(a, b)) })
+	if j.err != nil {
+		return nil, j.err
+	}
 	out := make([]float64, len(choices))
-	var have []int // the choice whose beginning the state holds, without its last token
-	for _, i := range order {
-		choice := choices[i]
-		if len(choice) == 0 {
-			continue
+	for i, terms := range j.terms {
+		for _, t := range terms {
+			out[i] += t
 		}
-		body := choice[:len(choice)-1]
+	}
+	return out, nil
+}
+
+// scoring is the job of one Score. After the prompt, whose logits score every choice's first token, it runs the choices in their
+// order, each from where it leaves the one before.
+type scoring struct {
+	prompt  int // tokens
+	choices [][]int
+	order   []int
+	terms   [][]float64 // of each choice, the log-probability of each of its tokens
+	at      int         // the place in order of the choice at work
+
+	mu  sync.Mutex // of err
+	err error
+}
+
+// take scores the token after the sequence's token i in all choices that are the same up to there.
+func (j *scoring) take(_ *scratch, i int, logits []float32) {
+	depth := i + 1 - j.prompt
+	same := j.order[j.at:]
+	if depth > 0 { // sorted, those that begin as the one at work follow it
+		begin := j.choices[same[0]][:depth]
+		n := 1
+		for n < len(same) && len(j.choices[same[n]]) >= depth && slices.Equal(j.choices[same[n]][:depth], begin) {
+			n++
+		}
+		same = same[:n]
+	}
+	for _, c := range same {
+		if choice := j.choices[c]; len(choice) > depth {
+			j.terms[c][depth] = float64(logits[choice[depth]])
+		}
+	}
+	sum, err := logSum(logits) // overwrites them
+	if err != nil {
+		j.fail(err)
+	}
+	for _, c := range same {
+		if len(j.choices[c]) > depth {
+			j.terms[c][depth] -= sum
+		}
+	}
+}
+
+func (j *scoring) next(s *sequence) bool {
+	for ; j.at < len(j.order) && j.err == nil; j.at++ {
+		choice, have := j.choices[j.order[j.at]], s.tokens[j.prompt:]
+		body := choice[:max(0, len(choice)-1)] // nothing comes after the last token
 		shared := 0
 		for shared < min(len(have), len(body)) && have[shared] == body[shared] {
 			shared++
 		}
-		s.state.Truncate(len(prompt) + shared)
-		if rest := body[shared:]; len(rest) > 0 {
-			var bad error
-			err := s.state.AppendEach(ctx, rest, func(k int, logits []float32) {
-				d := shared + k + 1
-				if d == len(rows) {
-					rows = append(rows, make([]float64, vocab))
-				}
-				bad = errors.Join(bad, logSoftmax(rows[d], logits))
-			})
-			if err = errors.Join(err, bad); err != nil {
-				return nil, err
-			}
-		}
-		have = body
-		for d, id := range choice {
-			out[i] += rows[d][id]
+		if shared < len(body) {
+			s.done = j.prompt + shared
+			s.want = s.done
+			s.tokens = append(s.tokens[:j.prompt], body...)
+			return false
 		}
 	}
-	return out, nil
+	return true
+}
+
+func (j *scoring) fail(err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.err = err
 }
 
 // ScoreNext gives the log-probability of each of tokens as the next one after prompt, under the softmax over these tokens alone.
@@ -90,25 +124,63 @@ func (e *Engine) ScoreNext(ctx context.Context, prompt, tokens []int) ([]float64
 	if len(tokens) == 0 {
 		return nil, ErrNoTokens
 	}
-	s, err := e.acquire(ctx, prompt)
+	logits, err := e.logits(ctx, prompt, tokens)
 	if err != nil {
 		return nil, err
-	}
-	defer e.release(s)
-	s.state.Reset()
-	logits, err := s.state.Append(ctx, prompt)
-	if err != nil {
-		return nil, err
-	}
-	of := make([]float32, len(tokens))
-	for i, id := range tokens {
-		if id < 0 || id >= len(logits) {
-			return nil, fmt.Errorf("token %d is outside the vocabulary of %d", id, len(logits))
-		}
-		of[i] = logits[id]
 	}
 	out := make([]float64, len(tokens))
-	return out, logSoftmax(out, of)
+	return out, logSoftmax(out, logits)
+}
+
+// Logits gives what the model computes for every token of the vocabulary as the next one after prompt. Errors are those of Generate.
+func (e *Engine) Logits(ctx context.Context, prompt []int) ([]float32, error) {
+	return e.logits(ctx, prompt, nil)
+}
+
+// logits gives the logits of tokens after prompt, nil for all.
+func (e *Engine) logits(ctx context.Context, prompt, tokens []int) ([]float32, error) {
+	if err := e.model.check(prompt, len(prompt), e.Window()); err != nil {
+		return nil, err
+	}
+	if err := e.model.checkIDs(tokens); err != nil {
+		return nil, err
+	}
+	p := &peek{tokens: tokens}
+	s := newSequence(p, prompt, len(prompt))
+	s.stable = len(prompt)
+	if err := e.run(ctx, s); err != nil {
+		return nil, err
+	}
+	return p.logits, p.err
+}
+
+// peek is a job that looks at the logits after a prompt.
+type peek struct {
+	tokens []int // nil: all
+	logits []float32
+	err    error
+}
+
+func (p *peek) take(_ *scratch, _ int, logits []float32) {
+	if p.tokens == nil {
+		p.logits = slices.Clone(logits)
+		return
+	}
+	for _, id := range p.tokens {
+		p.logits = append(p.logits, logits[id])
+	}
+}
+
+func (p *peek) next(*sequence) bool { return true }
+func (p *peek) fail(err error)      { p.err = err }
+
+// logSum gives the logarithm of the sum of exp(logits), which it overwrites.
+func logSum(logits []float32) (float64, error) {
+	sum := kernels.Softmax(logits, 1)
+	if math.IsNaN(sum) || math.IsInf(sum, 0) {
+		return 0, errNotFinite
+	}
+	return sum, nil
 }
 
 // logSoftmax sets out to the logarithm of softmax(logits).

@@ -9,11 +9,12 @@ import (
 
 	"teller/transformer"
 	"teller/transformer/transformertest"
+	"teller/transformer/weights"
 )
 
 // logProbs is the log-softmax of the reference's logits after a sequence.
-func logProbs(cfg transformer.Config, seed uint64, sequence []int) []float64 {
-	out := reference(cfg, transformertest.Tensors(cfg, seed), sequence)
+func logProbs(w *weights.Model, sequence []int) []float64 {
+	out := transformertest.Logits(w, sequence)[len(sequence)-1]
 	var sum float64
 	for _, l := range out {
 		sum += math.Exp(l)
@@ -33,10 +34,11 @@ func TestScoreIsExact(t *testing.T) {
 	got, err := engine.Score(t.Context(), prompt, choices)
 	require.NoError(t, err)
 	require.Len(t, got, len(choices))
+	w := opened(t, cfg, transformertest.Tensors(cfg, 3))
 	for i, choice := range choices {
 		var want float64
 		for d, id := range choice {
-			want += logProbs(cfg, 3, append(prompt[:len(prompt):len(prompt)], choice[:d]...))[id]
+			want += logProbs(w, append(prompt[:len(prompt):len(prompt)], choice[:d]...))[id]
 		}
 		require.InDelta(t, want, got[i], 1e-4*(1+math.Abs(want)), "choice %d", i)
 	}

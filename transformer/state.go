@@ -4,145 +4,102 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
-)
 
-// prefillChunk is how many tokens of a prompt go through the layers together. More would reuse each weight
-// oftener but take more scratch memory; beyond this the reuse gains little.
-const prefillChunk = 32
+	"teller/transformer/llama"
+)
 
 // ErrNoTokens tells that there was nothing to run.
 var ErrNoTokens = errors.New("no tokens to run")
 
-// WindowError tells that a sequence does not fit the model's window.
+// WindowError tells that a sequence does not fit the window.
 type WindowError struct {
 	Tokens int // length of the sequence that was asked for
 	Window int // the most that fits
 }
 
 func (e *WindowError) Error() string {
-	return fmt.Sprintf("%d tokens do not fit the model's window of %d", e.Tokens, e.Window)
+	return fmt.Sprintf("%d tokens do not fit the window of %d", e.Tokens, e.Window)
 }
 
-// State is one sequence on its way through a Model: the keys and values of the tokens so far, and the
-// memory that a step needs, so that a step allocates nothing. It is for one goroutine at a time.
+// stateChunk is how many tokens of a State go through the layers together.
+const stateChunk = 32
+
+// State is one sequence on its way through a Model, by itself on one thread: for tests and examinations. An Engine runs many at once, and
+// faster. It is for one goroutine at a time.
 type State struct {
 	model  *Model
-	length int   // tokens so far
-	tokens []int // (window), the first length are those so far
-
-	// keys, already rotated, and values: (layers, kvHeads, window, headDim)
-	keys, values []float32
-
-	// Scratch; n is up to prefillChunk tokens.
-	x        []float32 // (n, hidden), the residual stream
-	normed   []float32 // (n, hidden)
-	q        []float32 // (n, qSize)
-	k, v     []float32 // (n, kvSize)
-	mixed    []float32 // (n, qSize), what attention gathered
-	gate, up []float32 // (n, intermediate)
-	cos, sin []float32 // (n, headDim/2)
-	scores   []float32 // (window), one head's attention
-	logits   []float32 // (vocab)
-
-	frequencies []float64 // (headDim/2), RoPE's radians per position
+	cpu    *llama.CPU
+	tokens []int // so far, and those at work
+	done   int   // so far
+	pages  []int32
+	batch  llama.Batch
+	logits []float32  // (vocab)
+	keep   llama.Take // copies to logits
 }
 
-// NewState makes an empty sequence. It holds the KV cache of a whole window, so keep it for the next
-// sequence (Reset) rather than make another.
+// NewState makes an empty sequence. It has room for the keys and values of a whole window, and panics when the system gives it none.
 func (m *Model) NewState() *State {
-	c := m.config
-	n := min(prefillChunk, c.MaxPositionEmbeddings)
-	qSize, kvSize := c.NumAttentionHeads*c.HeadDim, c.NumKeyValueHeads*c.HeadDim
-	s := &State{
-		model:       m,
-		tokens:      make([]int, c.MaxPositionEmbeddings),
-		keys:        make([]float32, c.NumHiddenLayers*c.MaxPositionEmbeddings*kvSize),
-		values:      make([]float32, c.NumHiddenLayers*c.MaxPositionEmbeddings*kvSize),
-		x:           make([]float32, n*c.HiddenSize),
-		normed:      make([]float32, n*c.HiddenSize),
-		q:           make([]float32, n*qSize),
-		k:           make([]float32, n*kvSize),
-		v:           make([]float32, n*kvSize),
-		mixed:       make([]float32, n*qSize),
-		gate:        make([]float32, n*c.IntermediateSize),
-		up:          make([]float32, n*c.IntermediateSize),
-		cos:         make([]float32, n*c.HeadDim/2),
-		sin:         make([]float32, n*c.HeadDim/2),
-		scores:      make([]float32, c.MaxPositionEmbeddings),
-		logits:      make([]float32, c.VocabSize),
-		frequencies: make([]float64, c.HeadDim/2),
+	n := llama.PagesOf(m.Window())
+	cpu, err := llama.NewCPU(m.net, n, 1)
+	if err != nil {
+		panic(err)
 	}
-	for i := range s.frequencies {
-		s.frequencies[i] = math.Pow(c.RopeTheta, -2*float64(i)/float64(c.HeadDim))
+	s := &State{model: m, cpu: cpu, tokens: make([]int, 0, m.Window()), pages: make([]int32, n), logits: make([]float32, m.Vocab())}
+	for i := range s.pages {
+		s.pages[i] = int32(i)
 	}
+	s.keep = func(_, _ int, logits []float32) { copy(s.logits, logits) }
 	return s
 }
 
 // Reset forgets the sequence.
-func (s *State) Reset() { s.length = 0 }
-
-// Truncate forgets all but the first n tokens, of which there must be as many.
-func (s *State) Truncate(n int) { s.length = min(n, s.length) }
+func (s *State) Reset() { s.done = 0 }
 
 // Len is the number of tokens so far.
-func (s *State) Len() int { return s.length }
+func (s *State) Len() int { return s.done }
 
 // Append runs tokens after those so far and gives the logits (vocab) of the token that follows the last one,
 // valid until the next call. It fails with ErrNoTokens, *WindowError, on an id outside the vocabulary, and
-// with ctx's error soon after ctx ends: it looks at ctx before each layer of each chunk of the tokens. After
-// an error the sequence holds the chunks that were finished.
+// with ctx's error when ctx ends: it looks at ctx before each chunk of the tokens. After an error the sequence holds the chunks that
+// were finished.
 func (s *State) Append(ctx context.Context, tokens []int) ([]float32, error) {
-	var last []float32
-	err := s.run(ctx, tokens, func(n int) { last = s.x[(n-1)*s.model.config.HiddenSize:] })
-	if err != nil {
+	if err := s.model.check(tokens, s.done+len(tokens), s.model.Window()); err != nil {
 		return nil, err
 	}
-	s.head(last)
+	s.tokens = append(s.tokens[:s.done], tokens...)
+	for s.done < len(s.tokens) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		n := min(stateChunk, len(s.tokens)-s.done)
+		piece := llama.Piece{Tokens: s.tokens[s.done:][:n], First: s.done, Pages: s.pages}
+		if s.done+n == len(s.tokens) {
+			piece.Outputs = 1
+		}
+		s.batch.Pieces = append(s.batch.Pieces[:0], piece)
+		s.batch.Extras = s.model.appendExtras(s.batch.Extras[:0], 0, s.tokens, s.done, s.done+n)
+		s.cpu.Step(&s.batch, s.keep)
+		s.done += n
+	}
 	return s.logits, nil
 }
 
-// AppendEach is Append that gives the logits after every one of the tokens: it calls each with the token's place among
-// them, from 0, and logits that are valid during the call.
-func (s *State) AppendEach(ctx context.Context, tokens []int, each func(i int, logits []float32)) error {
-	done, hidden := 0, s.model.config.HiddenSize
-	return s.run(ctx, tokens, func(n int) {
-		for t := range n {
-			s.head(s.x[t*hidden:])
-			each(done+t, s.logits)
-		}
-		done += n
-	})
-}
-
-// head sets s.logits for the residual stream of one token.
-func (s *State) head(x []float32) {
-	hidden := s.model.config.HiddenSize
-	rmsNorm(s.normed[:hidden], x[:hidden], s.model.norm, s.model.config.RMSNormEps)
-	matvec(s.logits, s.normed[:hidden], s.model.embed)
-}
-
-// run takes tokens through the layers in chunks, and calls after each with its length; s.x has its residual stream then.
-func (s *State) run(ctx context.Context, tokens []int, chunk func(n int)) error {
-	c := s.model.config
+// check refuses tokens of a sequence that will have total tokens.
+func (m *Model) check(tokens []int, total, window int) error {
 	if len(tokens) == 0 {
 		return ErrNoTokens
 	}
-	if total := s.length + len(tokens); total > c.MaxPositionEmbeddings {
-		return &WindowError{Tokens: total, Window: c.MaxPositionEmbeddings}
+	if total > window {
+		return &WindowError{Tokens: total, Window: window}
 	}
+	return m.checkIDs(tokens)
+}
+
+func (m *Model) checkIDs(tokens []int) error {
 	for _, id := range tokens {
-		if id < 0 || id >= c.VocabSize {
-			return fmt.Errorf("token %d is outside the vocabulary of %d", id, c.VocabSize)
+		if id < 0 || id >= m.Vocab() {
+			return fmt.Errorf("token %d is outside the vocabulary of %d", id, m.Vocab())
 		}
-	}
-	for len(tokens) > 0 {
-		n := min(len(tokens), prefillChunk)
-		if err := s.forward(ctx, tokens[:n]); err != nil {
-			return err
-		}
-		chunk(n)
-		tokens = tokens[n:]
 	}
 	return nil
 }

@@ -98,3 +98,13 @@ func (m *Model) PageBytes() int {
 	c := kernels.Cache{HeadDim: m.HeadDim, PageTokens: PageTokens}
 	return size * m.NumLayers * m.KVHeads * (c.KeyLen() + c.ValueLen())
 }
+
+// Parameters is the number of weights in matrices; a tied head counts once.
+func (m *Model) Parameters() int {
+	a := m.Architecture
+	n := a.Vocab*a.Hidden + a.NumLayers*(2*(a.Heads+a.KVHeads)*a.HeadDim+3*a.Intermediate)*a.Hidden
+	if !a.TiedHead {
+		n += a.Vocab * a.Hidden
+	}
+	return n
+}
