@@ -410,7 +410,7 @@ func TestAStreamedCompletion(t *testing.T) {
 }
 
 // openCompletion posts a streamed completion and gives a reader of what comes.
-func (f *fixture) openCompletion(t testing.TB, ctx context.Context) (*http.Response, *bufio.Reader) { //nolint:revive // t first, as in testify
+func (f *fixture) openCompletion(t testing.TB, ctx context.Context) (*http.Response, *bufio.Reader) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, f.url+"/v1/chat/completions", strings.NewReader(withMessage(`,"stream":true`)))
 	require.NoError(t, err)

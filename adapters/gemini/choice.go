@@ -1,7 +1,6 @@
 package gemini
 
 import (
-	"encoding/json"
 	"math"
 
 	old "github.com/google/generative-ai-go/genai"
@@ -28,7 +27,7 @@ func constrain(cfg *genai.GenerateContentConfig, req llm.Request, t thinking) {
 	case len(req.Schema) > 0:
 		cfg.ResponseMIMEType = jsonMIME
 		if !llm.IsAnyObject(req.Schema) {
-			cfg.ResponseJsonSchema = json.RawMessage(req.Schema)
+			cfg.ResponseJsonSchema = req.Schema
 		}
 	}
 }

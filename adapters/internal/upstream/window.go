@@ -1,6 +1,10 @@
 package upstream
 
-import "teller/llm"
+import (
+	"slices"
+
+	"teller/llm"
+)
 
 // messageTokens is what a chat template puts around a message, about.
 const messageTokens = 8
@@ -36,8 +40,7 @@ func Fit(req llm.Request, window int) (fitting llm.Request, omitted int) {
 	if first == 0 {
 		return req, 0
 	}
-	kept := append([]llm.Message(nil), req.Messages[:len(req.Messages)-len(rest)]...)
-	req.Messages = append(kept, rest[first:]...)
+	req.Messages = slices.Concat(req.Messages[:len(req.Messages)-len(rest)], rest[first:])
 	return req, first
 }
 
