@@ -2,6 +2,7 @@ package transformer
 
 import (
 	"context"
+	"runtime"
 	"sync"
 
 	"teller/transformer/llama"
@@ -59,6 +60,9 @@ func NewEngine(m *Model, slots int) *Engine { return NewEngineWith(m, EngineOpti
 // NewEngineWith makes an engine.
 func NewEngineWith(m *Model, o EngineOptions) *Engine {
 	e := &Engine{model: m, threads: o.Threads, chunk: o.Chunk}
+	if e.threads < 1 {
+		e.threads = runtime.GOMAXPROCS(0)
+	}
 	if e.chunk < 1 {
 		e.chunk = chunkOf(m.net)
 	}
@@ -98,6 +102,15 @@ func (e *Engine) Slots() int { return e.slots }
 
 // Window is how many tokens a sequence can have, prompt and reply together: the model's window, or what the cache holds.
 func (e *Engine) Window() int { return min(e.model.Window(), e.pages.count()*llama.PageTokens) }
+
+// Vocab is the model's number of tokens.
+func (e *Engine) Vocab() int { return e.model.Vocab() }
+
+// Threads is how many threads compute.
+func (e *Engine) Threads() int { return e.threads }
+
+// Device names what computes: "cpu".
+func (e *Engine) Device() string { return "cpu" }
 
 // run waits until a sequence ended or ctx did.
 func (e *Engine) run(ctx context.Context, s *sequence) error {

@@ -156,6 +156,9 @@ func (m *Model) Window() int { return m.net.Context }
 // Vocab is the number of tokens.
 func (m *Model) Vocab() int { return m.net.Vocab }
 
+// Format names how most of the weights are kept: F32, F16, BF16, Q8 or Q4.
+func (m *Model) Format() string { return m.net.Format().String() }
+
 // Attach tells the model which tokens its ids stand for. A model with n-grams reads the last question's text through them, and one with
 // labels names its intent before it replies; without a tokenizer it does neither. Call it before the model is used.
 func (m *Model) Attach(t *Tokenizer) error {

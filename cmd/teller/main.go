@@ -29,6 +29,7 @@ type cli struct {
 	Data   dataCmd   `cmd:"" help:"Import public data sets to train on."`
 	Eval   evalCmd   `cmd:"" help:"Measure a model on questions of your own."`
 	Model  modelCmd  `cmd:"" help:"Work with the weights of a model."`
+	Engine engineCmd `cmd:"" help:"Measure our own inference engine."`
 	Keys   keysCmd   `cmd:"" help:"Make, list and revoke the keys that callers need."`
 
 	Chat          chatCmd          `cmd:"" help:"Ask a question, or hold a conversation."`

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"runtime"
+
+	"golang.org/x/sync/errgroup"
+
+	"teller/transformer"
+	"teller/transformer/llama"
+	"teller/transformer/modelfile"
+)
+
+type engineCmd struct {
+	Bench      engineBenchCmd      `cmd:"" help:"Measure the engine's speed: prompts, generation, many sequences at once."`
+	Perplexity enginePerplexityCmd `cmd:"" help:"Measure how well a model predicts a text."`
+	Logits     engineLogitsCmd     `cmd:"" help:"Print what a model computes after some tokens, for comparison with other engines."`
+}
+
+// engineModel is the model that the engine's commands run.
+type engineModel struct {
+	Model    string `short:"m" type:"path" placeholder:"PATH" help:"A GGUF file or a model's folder. Default: CUSTOM_MODEL_PATH, else the embedded weights."`
+	Quantise bool   `name:"quantise" help:"Keep matrices of floats as eight-bit integers."`
+}
+
+// open loads the weights. The file's tokenizer and what else is in it stay usable.
+func (m engineModel) open() (*modelfile.Model, *transformer.Model, error) {
+	file, err := openModel(m.Model)
+	if err != nil {
+		return nil, nil, err
+	}
+	model, err := transformer.OpenModel(file.Weights, file.Stop, llama.Options{Quantise: m.Quantise})
+	return file, model, errors.Join(err, file.Close())
+}
+
+type enginePerplexityCmd struct {
+	engineModel
+	Context int    `short:"c" default:"512" help:"Tokens of a window. Those of its first half are read only, those of its second predicted, as llama-perplexity does."`
+	Output  string `short:"o" enum:"text,json" default:"text" help:"${enum}"`
+	File    string `arg:"" type:"existingfile" help:"The text."`
+}
+
+func (c enginePerplexityCmd) Run(ctx context.Context) error {
+	text, err := os.ReadFile(c.File)
+	if err != nil {
+		return err
+	}
+	file, model, err := c.open()
+	if err != nil {
+		return err
+	}
+	tokens := file.Tokenizer.Encode(string(text))
+	if c.Context < 4 || c.Context > model.Window() {
+		return fmt.Errorf("the window of %d tokens must be between 4 and the model's %d", c.Context, model.Window())
+	}
+	if len(tokens) < c.Context {
+		return fmt.Errorf("the text has %d tokens, a window %d", len(tokens), c.Context)
+	}
+	bos, begins := file.Tokenizer.BOS()
+	windows := make([]float64, len(tokens)/c.Context) // log-probability of each one's second half
+	half := c.Context / 2
+	predicted := c.Context - half - 1
+	engine := transformer.NewEngine(model, 0)
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(min(engine.Slots(), 2*runtime.GOMAXPROCS(0)))
+	for i := range windows {
+		group.Go(func() error {
+			window := append([]int{}, tokens[i*c.Context:][:c.Context]...)
+			if begins {
+				window[0] = bos
+			}
+			scores, err := engine.Score(ctx, window[:half+1], [][]int{window[half+1:]})
+			if err == nil {
+				windows[i] = scores[0]
+			}
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	sum := 0.0
+	for _, w := range windows {
+		sum -= w
+	}
+	count := predicted * len(windows)
+	result := struct {
+		Perplexity float64 `json:"perplexity"`
+		Tokens     int     `json:"tokens"` // predicted
+		Windows    int     `json:"windows"`
+		Context    int     `json:"context"`
+	}{math.Exp(sum / float64(count)), count, len(windows), c.Context}
+	if c.Output == "json" {
+		return json.NewEncoder(os.Stdout).Encode(result)
+	}
+	fmt.Printf("perplexity %.4f over %d tokens in %d windows of %d\n", result.Perplexity, result.Tokens, result.Windows, result.Context)
+	return nil
+}
+
+type engineLogitsCmd struct {
+	engineModel
+	Tokens []int `required:"" placeholder:"1,2,3" help:"Ids of the tokens."`
+}
+
+func (c engineLogitsCmd) Run(ctx context.Context) error {
+	_, model, err := c.open()
+	if err != nil {
+		return err
+	}
+	logits, err := transformer.NewEngine(model, 1).Logits(ctx, c.Tokens)
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(struct {
+		Tokens []int     `json:"tokens"`
+		Logits []float32 `json:"logits"` // of the token that follows
+	}{c.Tokens, logits})
+}
