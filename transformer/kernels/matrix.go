@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"runtime"
 	"unsafe"
 )
 
@@ -53,7 +54,7 @@ func (f Format) groupBytes() int {
 }
 
 // Matrix is weights (Rows, Cols) for the product W·x, packed for this package's kernels. After its rows are set it is read only, and
-// safe for any number of goroutines.
+// safe for any number of goroutines. Its memory goes with it: whoever is handed a part of it must keep the Matrix alive.
 type Matrix struct {
 	Format     Format
 	Rows, Cols int
@@ -75,13 +76,13 @@ func NewMatrix(format Format, rows, cols int) *Matrix {
 	panels := ceilDiv(rows, panelRows)
 	switch format {
 	case F32:
-		m.floats = aligned[float32](panels * cols * panelRows)
+		m.floats = weightsOf[float32](m, panels*cols*panelRows)
 	case F16, BF16:
-		m.halves = aligned[uint16](panels * cols * panelRows)
+		m.halves = weightsOf[uint16](m, panels*cols*panelRows)
 	default:
 		m.groups = ceilDiv(cols, groupSize)
-		m.weights = aligned[byte](panels * m.groups * format.groupBytes())
-		m.scales = aligned[uint16](panels * m.groups * panelRows)
+		m.weights = weightsOf[byte](m, panels*m.groups*format.groupBytes())
+		m.scales = weightsOf[uint16](m, panels*m.groups*panelRows)
 	}
 	return m
 }
@@ -108,6 +109,7 @@ func (m *Matrix) SetRows(from int, data []byte) error {
 		m.setRow(from, data[:size])
 		from++
 	}
+	runtime.KeepAlive(m)
 	return nil
 }
 
@@ -158,6 +160,7 @@ func (m *Matrix) SetFloats(from int, w []float32) error {
 		m.setFloats(from, w[:m.Cols])
 		from++
 	}
+	runtime.KeepAlive(m)
 	return nil
 }
 
@@ -257,6 +260,7 @@ func (m *Matrix) Row(row int, to []float32) {
 			to[i] = scale * float32(groupWeight(m.Format, m.group(row, g), row%panelRows, i%groupSize))
 		}
 	}
+	runtime.KeepAlive(m)
 }
 
 // floatAt is where the first weight of a row of floats lies; the next ones follow at distances of panelRows.

@@ -2,6 +2,7 @@ package kernels
 
 import (
 	"fmt"
+	"runtime"
 	"unsafe"
 )
 
@@ -31,6 +32,7 @@ func Multiply(p *Pool, in *Input, products ...Product) {
 	if !worthSharing(p.Threads(), in, products) || !p.run.TryLock() {
 		for i := range products {
 			products[i].multiply(in, 0, products[i].W.panels())
+			runtime.KeepAlive(products[i].W)
 		}
 		return
 	}

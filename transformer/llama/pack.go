@@ -47,6 +47,7 @@ func (p *packer) together(targets ...target) {
 		}
 		if p.err == nil {
 			*t.to, p.err = pack(t.from, formats[i], t.row)
+			p.model.Forget(t.from)
 		}
 	}
 }

@@ -8,8 +8,9 @@ import (
 // mapped is a file's bytes. They must not be written to. A file that another process cuts short while it is mapped kills this one, so
 // models are replaced by renaming a new file over the old, never rewritten in place.
 type mapped struct {
-	data  []byte
-	close func() error
+	data   []byte
+	close  func() error
+	forget func(part []byte) // nil: there is nothing to gain
 }
 
 // mapFile maps a regular file, symbolic links followed.

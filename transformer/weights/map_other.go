@@ -10,5 +10,5 @@ import (
 func mapOpen(f *os.File, size int) (mapped, error) {
 	data := make([]byte, size)
 	_, err := io.ReadFull(f, data)
-	return mapped{data, func() error { return nil }}, err
+	return mapped{data: data, close: func() error { return nil }}, err
 }

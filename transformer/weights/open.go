@@ -53,7 +53,7 @@ func open(path string, folder bool) (*Model, error) {
 func OpenFS(dir fs.FS) (*Model, error) {
 	return openFolder(func(name string) (mapped, error) {
 		data, err := fs.ReadFile(dir, name)
-		return mapped{data, func() error { return nil }}, err
+		return mapped{data: data, close: func() error { return nil }}, err
 	})
 }
 
@@ -84,7 +84,10 @@ func (m *Model) checkFinite() error {
 	var group errgroup.Group
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for _, t := range m.Tensors() {
-		group.Go(t.CheckFinite)
+		group.Go(func() error {
+			defer m.Forget(t)
+			return t.CheckFinite()
+		})
 	}
 	return group.Wait()
 }

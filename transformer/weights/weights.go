@@ -11,6 +11,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"unsafe"
 
 	"teller/transformer/gguf"
 )
@@ -89,6 +90,20 @@ func (m *Model) Close() error {
 	}
 	m.files = nil
 	return errors.Join(errs...)
+}
+
+// Forget says that a tensor will not be read for a while: its part of the mapped file need not stay in memory.
+func (m *Model) Forget(t Tensor) {
+	if len(t.Data) == 0 {
+		return
+	}
+	at := uintptr(unsafe.Pointer(unsafe.SliceData(t.Data)))
+	for _, f := range m.files {
+		from := uintptr(unsafe.Pointer(unsafe.SliceData(f.data)))
+		if f.forget != nil && at >= from && at < from+uintptr(len(f.data)) { // not what was made in memory
+			f.forget(t.Data)
+		}
+	}
 }
 
 // Parameters is the number of weights; a tied head counts once.

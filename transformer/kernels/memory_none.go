@@ -1,0 +1,5 @@
+//go:build !unix
+
+package kernels
+
+func reserve(int) (memory []byte, release func()) { return nil, nil }
