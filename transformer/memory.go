@@ -30,7 +30,7 @@ func meminfo(key string) (kib int, ok bool) {
 	if err != nil {
 		return 0, false
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was read only
 	for lines := bufio.NewScanner(f); lines.Scan(); {
 		if rest, found := strings.CutPrefix(lines.Text(), key+":"); found {
 			kib, err = strconv.Atoi(strings.TrimSpace(strings.TrimSuffix(rest, "kB")))

@@ -77,19 +77,19 @@ const packRows = 128
 func pack(t weights.Tensor, format kernels.Format, row func(int) int) (*kernels.Matrix, error) {
 	rows, cols := t.Shape[0], t.Shape[1]
 	m := kernels.NewMatrix(format, rows, cols)
-	floats := sync.Pool{New: func() any { return make([]float32, cols) }}
+	floats := sync.Pool{New: func() any { values := make([]float32, cols); return &values }}
 	var group errgroup.Group
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for from := 0; from < rows; from += packRows {
 		group.Go(func() error {
-			values := floats.Get().([]float32)
+			values := floats.Get().(*[]float32)
 			defer floats.Put(values)
 			for r := from; r < min(rows, from+packRows); r++ {
 				source := r
 				if row != nil {
 					source = row(r)
 				}
-				if err := packRow(m, r, t.Type, t.Row(source), values); err != nil {
+				if err := packRow(m, r, t.Type, t.Row(source), *values); err != nil {
 					return err
 				}
 			}

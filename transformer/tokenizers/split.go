@@ -151,9 +151,10 @@ func unicodeClasses(source string) (string, error) {
 		case c == '[' && inside, c == '&' && inside && strings.HasPrefix(source[i:], "&&"):
 			return "", errors.New("classes inside classes are not supported")
 		default:
-			if c == '[' {
+			switch c {
+			case '[':
 				inside = true
-			} else if c == ']' {
+			case ']':
 				inside = false
 			}
 			out.WriteByte(c)

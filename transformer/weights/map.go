@@ -26,7 +26,7 @@ func mapFile(path string) (mapped, error) {
 	if err != nil {
 		return mapped{}, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was read only
 	if info, err = f.Stat(); err != nil {
 		return mapped{}, err
 	}
