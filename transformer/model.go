@@ -156,6 +156,9 @@ func (m *Model) Window() int { return m.net.Context }
 // Vocab is the number of tokens.
 func (m *Model) Vocab() int { return m.net.Vocab }
 
+// CacheBytes is the memory of the keys and values of so many tokens.
+func (m *Model) CacheBytes(tokens int) int { return llama.PagesOf(tokens) * m.net.PageBytes() }
+
 // Format names how most of the weights are kept: F32, F16, BF16, Q8 or Q4.
 func (m *Model) Format() string { return m.net.Format().String() }
 

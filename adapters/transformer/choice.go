@@ -11,16 +11,13 @@ import (
 	engine "teller/transformer"
 )
 
-// choose gives the most probable of req.Choices, with the probabilities of all of them. Where the choices are labels
-// that the weights were trained on, they are weighed at the place where the model names one; other texts by how
-// probable each is as the whole reply.
+// choose gives the most probable of req.Choices, with the probabilities of all of them.
 func (m *Model) choose(ctx context.Context, req llm.Request) (llm.Completion, error) {
-	messages := dialogue(req.Messages)
-	weights, err := m.weigh(ctx, messages, req.Choices)
+	weights, err := m.weigh(ctx, m.scorer, req.Messages, req.Choices)
 	if err != nil {
 		return llm.Completion{}, classify(err)
 	}
-	prompt, omitted, err := m.bundle.Tokenizer.FitDialogue(messages, m.bundle.Config.MaxPositionEmbeddings-1)
+	prompt, omitted, err := m.fit(req.Messages, m.window-1)
 	if err != nil {
 		return llm.Completion{}, classify(err)
 	}
@@ -34,7 +31,7 @@ func (m *Model) choose(ctx context.Context, req llm.Request) (llm.Completion, er
 		Text:                req.Choices[best],
 		FinishReason:        llm.FinishStop,
 		Usage:               llm.Usage{PromptTokens: len(prompt), CompletionTokens: weights.tokens[best]},
-		Served:              m.bundle.Version,
+		Served:              m.version(),
 		Chosen:              true,
 		OmittedMessages:     omitted,
 		ChoiceProbabilities: weights.probabilities,
@@ -50,31 +47,10 @@ type weighed struct {
 	tokens        []int     // how many tokens each is
 }
 
-// weigh finds out what the model makes of choices.
-func (m *Model) weigh(ctx context.Context, messages []engine.Message, choices []string) (weighed, error) {
-	if namespace, places, ok := labels(m.bundle.Tokenizer.Labels(), choices); ok {
-		all, err := m.bundle.ChooseLabel(ctx, m.scorer, messages, namespace)
-		if err != nil {
-			return weighed{}, err
-		}
-		return m.amongLabels(namespace, all, places), nil
-	}
-	logProbs, err := m.bundle.ScoreTexts(ctx, m.scorer, messages, choices)
-	if err != nil {
-		return weighed{}, err
-	}
-	w := weighed{probabilities: engine.Softmax(logProbs), tokens: make([]int, len(choices))}
-	w.confidence = w.probabilities
-	for i, choice := range choices {
-		w.tokens[i] = len(m.bundle.Tokenizer.Encode(choice)) + 1 // and the end
-	}
-	return w, nil
-}
-
 // amongLabels gives what is left of a namespace's probabilities, all, for the labels in some places. Where the namespace can tell
 // that a question is about none of its labels, the confidence stays what it was among all of them: a question about something
 // else must not look sure for want of the label that it deserves.
-func (m *Model) amongLabels(namespace string, all []float64, places []int) weighed {
+func (o own) amongLabels(namespace string, all []float64, places []int) weighed {
 	w := weighed{probabilities: make([]float64, len(places)), tokens: make([]int, len(places))}
 	unscaled, sum := make([]float64, len(places)), 0.0
 	for i, place := range places {
@@ -88,7 +64,7 @@ func (m *Model) amongLabels(namespace string, all []float64, places []int) weigh
 		}
 	}
 	w.confidence = w.probabilities
-	if len(m.bundle.OutOfScope(namespace)) > 0 {
+	if len(o.OutOfScope(namespace)) > 0 {
 		w.confidence = unscaled
 	}
 	return w

@@ -43,10 +43,10 @@ func TestAQuestionThatIsNoneOfTheLabelsIsUnsure(t *testing.T) {
 	bundle.Calibration = &engine.Calibration{Temperatures: map[string]float64{"teller": 1.5, "public": 1}, OutOfScope: []string{"other"}}
 	m := newModel(bundle)
 	all := []float64{0.015, 0.005, 0.98}
-	weights := m.amongLabels("teller", all, []int{0, 1})
+	weights := own{bundle}.amongLabels("teller", all, []int{0, 1})
 	require.InDeltaSlice(t, []float64{0.75, 0.25}, weights.probabilities, 1e-12)
 	require.InDeltaSlice(t, all[:2], weights.confidence, 1e-12, "out of all that the question may be")
-	weights = m.amongLabels("public", all, []int{0, 1})
+	weights = own{bundle}.amongLabels("public", all, []int{0, 1})
 	require.Equal(t, weights.probabilities, weights.confidence, "these labels know nothing outside them")
 	req := question("What is my balance?")
 	req.Choices = []string{"balance", "card"}
@@ -57,7 +57,7 @@ func TestAQuestionThatIsNoneOfTheLabelsIsUnsure(t *testing.T) {
 	require.InDelta(t, max(asked[0], asked[1]), *out.Confidence, 1e-9)
 	require.InDelta(t, 1, out.ChoiceProbabilities[0]+out.ChoiceProbabilities[1], 1e-9)
 
-	lost := m.amongLabels("teller", []float64{0, 0, 1}, []int{0, 1})
+	lost := own{bundle}.amongLabels("teller", []float64{0, 0, 1}, []int{0, 1})
 	require.Equal(t, []float64{0.5, 0.5}, lost.probabilities)
 }
 

@@ -27,7 +27,7 @@ type reply struct {
 	stops    []string
 	emit     func(llm.Delta) // nil: nobody listens
 	logProbs bool
-	spell    func(id int) string
+	spell    func(id int, first bool) string
 
 	tokens []tokenAt
 	shown  int // tokens that were given away
@@ -43,14 +43,14 @@ type tokenAt struct {
 	engine.Token
 }
 
-func newReply(req llm.Request, spell func(id int) string, emit func(llm.Delta)) *reply {
+func newReply(req llm.Request, spell func(id int, first bool) string, emit func(llm.Delta)) *reply {
 	return &reply{stops: req.Stop, emit: emit, logProbs: req.LogProbs, spell: spell}
 }
 
 // add takes the next token. It tells whether the model should go on.
 func (r *reply) add(t engine.Token) bool {
 	from := len(r.text) + len(r.raw)
-	r.raw = append(r.raw, r.spell(t.ID)...)
+	r.raw = append(r.raw, r.spell(t.ID, len(r.tokens) == 0)...)
 	r.settle(false)
 	r.tokens = append(r.tokens, tokenAt{from, len(r.text) + len(r.raw), t})
 	if at := r.stopAt(); at >= 0 {
@@ -183,4 +183,4 @@ func (r *reply) logProb(t engine.Token) llm.TokenLogProb {
 }
 
 // word is a token's text. One that is a part of a character has no text of its own.
-func (r *reply) word(id int) string { return strings.ToValidUTF8(r.spell(id), "\uFFFD") }
+func (r *reply) word(id int) string { return strings.ToValidUTF8(r.spell(id, false), "\uFFFD") }

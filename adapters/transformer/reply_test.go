@@ -115,7 +115,7 @@ func TestPiecesJoinedAreTheText(t *testing.T) {
 			spelled[id], rest = rest[:n], rest[n:]
 		}
 		var pieces strings.Builder
-		said := newReply(llm.Request{Options: llm.Options{Stop: []string{stop}}}, func(id int) string { return spelled[id] },
+		said := newReply(llm.Request{Options: llm.Options{Stop: []string{stop}}}, func(id int, _ bool) string { return spelled[id] },
 			func(d llm.Delta) { pieces.WriteString(d.Text) })
 		for id := 0; id < len(spelled) && said.add(engine.Token{ID: id}); id++ {
 		}

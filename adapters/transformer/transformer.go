@@ -8,13 +8,10 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
-	"runtime"
 
 	"teller/adapters/internal/upstream"
-	"teller/config"
 	"teller/llm"
 	engine "teller/transformer"
-	"teller/transformer/pretrained"
 )
 
 // defaultMaxTokens bounds a reply when the request does not. The answers the model is trained on are
@@ -27,9 +24,10 @@ const topP = 0.95
 
 // Model is one set of weights in this process. It is safe for concurrent use.
 type Model struct {
-	bundle *engine.Bundle
+	language
 	engine generator
 	scorer *engine.Engine // weighs choices; the same engine
+	window int            // tokens
 }
 
 var _ llm.Model = (*Model)(nil)
@@ -37,33 +35,6 @@ var _ llm.Model = (*Model)(nil)
 // generator is the engine, as far as this package needs it.
 type generator interface {
 	Generate(ctx context.Context, prompt []int, opts engine.GenerateOptions, onToken func(engine.Token)) (engine.Result, error)
-}
-
-// New loads the model of cfg: the folder cfg.Path, or the embedded weights when it is empty. It runs as many
-// requests at once as the process has CPUs; the others wait. When the model cannot be loaded, the
-// error is an *llm.Error with code NotConfigured, whose cause says what is wrong.
-func New(cfg config.Model) (*Model, error) {
-	bundle, err := load(cfg.Path)
-	if err != nil {
-		message := "the embedded weights cannot be loaded"
-		if cfg.Path != "" {
-			message = "the weights that CUSTOM_MODEL_PATH names cannot be loaded"
-		}
-		return nil, &llm.Error{Code: llm.NotConfigured, Message: message, Cause: err}
-	}
-	return newModel(bundle), nil
-}
-
-func load(path string) (*engine.Bundle, error) {
-	if path == "" {
-		return pretrained.Load()
-	}
-	return engine.LoadDir(path)
-}
-
-func newModel(bundle *engine.Bundle) *Model {
-	e := engine.NewEngine(bundle.Model, runtime.GOMAXPROCS(0))
-	return &Model{bundle: bundle, engine: e, scorer: e}
 }
 
 // Complete answers from the weights, with each piece of the reply as soon as it is sure to stay. Temperature is 0 when the
@@ -81,11 +52,11 @@ func (m *Model) Complete(ctx context.Context, req llm.Request, emit func(llm.Del
 		return emitWhole(out, err, emit)
 	}
 	opts := options(req)
-	prompt, omitted, err := m.bundle.Tokenizer.FitDialogue(dialogue(req.Messages), m.promptLimit(opts.MaxTokens))
+	prompt, omitted, err := m.fit(req.Messages, m.promptLimit(opts.MaxTokens))
 	if err != nil {
 		return llm.Completion{}, classify(err)
 	}
-	said := newReply(req, func(id int) string { return m.bundle.Tokenizer.Decode([]int{id}) }, emit)
+	said := newReply(req, m.text, emit)
 	working, enough := context.WithCancel(ctx)
 	defer enough()
 	result, err := m.engine.Generate(working, prompt, opts, func(t engine.Token) {
@@ -110,14 +81,13 @@ func (m *Model) Check(ctx context.Context) (llm.Status, error) {
 	if err := ctx.Err(); err != nil {
 		return llm.Status{}, classify(err)
 	}
-	return llm.Status{Version: m.bundle.Version, Device: "cpu"}, nil
+	return llm.Status{Version: m.version(), Device: "cpu"}, nil
 }
 
 // promptLimit is how many tokens of the window the prompt may take. The reply has a quarter at most, so
 // that a caller who asks for a very long reply does not lose the dialogue.
 func (m *Model) promptLimit(maxTokens int) int {
-	window := m.bundle.Config.MaxPositionEmbeddings
-	return window - min(maxTokens, window/4)
+	return m.window - min(maxTokens, m.window/4)
 }
 
 func options(req llm.Request) engine.GenerateOptions {
@@ -137,36 +107,26 @@ func options(req llm.Request) engine.GenerateOptions {
 	return opts
 }
 
-func dialogue(messages []llm.Message) []engine.Message {
-	out := make([]engine.Message, len(messages))
-	for i, m := range messages {
-		out[i] = engine.Message{Role: string(m.Role), Text: m.Text} // the roles have the same names
-	}
-	return out
-}
-
 func (m *Model) completion(prompt []int, said *reply, result engine.Result) llm.Completion {
 	out := llm.Completion{
 		Text:         string(said.text),
 		FinishReason: llm.FinishLength,
 		Usage:        llm.Usage{PromptTokens: len(prompt), CompletionTokens: len(result.Tokens)},
-		Served:       m.bundle.Version,
+		Served:       m.version(),
 		LogProbs:     said.allLogProbs(),
 	}
 	if said.stopped || result.Finish == engine.FinishEOS {
 		out.FinishReason = llm.FinishStop
 	}
-	out.Confidence, out.NoConfidence = m.confidence(said, result)
+	out.Confidence, out.NoConfidence = m.sureness(said, result)
 	return out
 }
 
-// confidence is how sure the model is of what the question is about, calibrated. Of weights without a calibration it is how sure
+// sureness is how sure the model is of what the question is about. Where it cannot say, it is how sure
 // it is of the reply's tokens, which says little about whether the reply is right.
-func (m *Model) confidence(said *reply, result engine.Result) (*float64, string) {
-	if m.bundle.Calibration != nil {
-		if confidence, ok := m.bundle.Confidence(result.LabelLogProbs); ok {
-			return upstream.Confidence(math.Log(confidence))
-		}
+func (m *Model) sureness(said *reply, result engine.Result) (*float64, string) {
+	if confidence, ok := m.confidence(result); ok {
+		return upstream.Confidence(math.Log(confidence))
 	}
 	return said.confidence()
 }
@@ -174,7 +134,10 @@ func (m *Model) confidence(said *reply, result engine.Result) (*float64, string)
 // classify names an error of the engine.
 func classify(err error) *llm.Error {
 	var window *engine.WindowError
+	var named *llm.Error
 	switch {
+	case errors.As(err, &named):
+		return named
 	case errors.As(err, &window):
 		return &llm.Error{Code: llm.ContextTooLong, Message: "the dialogue does not fit the model's window", Cause: err}
 	case errors.Is(err, context.Canceled):

@@ -60,8 +60,11 @@ func (c engineBenchCmd) Run(ctx context.Context) error {
 	}
 	var results []benchResult
 	for _, threads := range c.Threads {
-		engine := transformer.NewEngineWith(model, transformer.EngineOptions{Slots: max(1, slices.Max(c.Batch)), Threads: threads})
 		measure := func(prompt, generate, sequences int) error {
+			// Room for what runs and no more, so that the memory that is reported is what the workload needs.
+			engine := transformer.NewEngineWith(model, transformer.EngineOptions{
+				Slots: sequences, Threads: threads, CacheBytes: sequences * model.CacheBytes(max(1, prompt)+generate),
+			})
 			r, err := c.measure(ctx, engine, prompt, generate, sequences)
 			if err != nil {
 				return err

@@ -36,8 +36,9 @@ func (w workerCmd) Run(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = models.Close() }()
+	slots := cfg.NetworkSlots
 	if w.GPU {
-		loadWeights(models, logger)
+		slots = min(cfg.GPUSlots, loadWeights(models, logger))
 	}
 	temporal, namespace, err := dial(cfg, logger)
 	if err != nil {
@@ -75,9 +76,9 @@ func (w workerCmd) Run(ctx context.Context) error {
 	}
 	var run sdkworker.Worker
 	if w.GPU {
-		run = worker.NewGPU(temporal, acts, cfg.GPUSlots)
+		run = worker.NewGPU(temporal, acts, slots)
 	} else {
-		run = worker.NewMain(temporal, acts, cfg.NetworkSlots)
+		run = worker.NewMain(temporal, acts, slots)
 	}
 	interrupted := make(chan any)
 	go func() { <-ctx.Done(); close(interrupted) }()
@@ -87,14 +88,20 @@ func (w workerCmd) Run(ctx context.Context) error {
 	return err
 }
 
-// loadWeights loads them before the first turn needs them. A model that cannot load is listed as
-// unavailable, with the reason; the others are served.
-func loadWeights(models *adapters.Registry, logger *slog.Logger) {
+// loadWeights loads them before the first turn needs them, and says how many turns they can work on at once: more would only wait inside,
+// where no other worker can take them. A model that cannot load is listed as unavailable, with the reason; the others are served.
+func loadWeights(models *adapters.Registry, logger *slog.Logger) (slots int) {
 	for _, name := range models.Names() {
-		if _, err := models.Model(name); err != nil {
+		model, err := models.Model(name)
+		if err != nil {
 			logger.Error("model not loaded", "model", name, "error", err)
+			continue
+		}
+		if m, ok := model.(interface{ Slots() int }); ok {
+			slots += m.Slots()
 		}
 	}
+	return max(1, slots)
 }
 
 // hosted gives the models that this worker calls: those of its task queue.

@@ -116,6 +116,15 @@ func (t *Tokenizer) Spelled(id int) string {
 	return t.tokens[id].spelled
 }
 
+// Text gives what a token adds to a text in its midst, which may be a part of a character; empty for control tokens and ids outside
+// the vocabulary.
+func (t *Tokenizer) Text(id int) string {
+	if id < 0 || id >= len(t.tokens) {
+		return ""
+	}
+	return t.tokens[id].text
+}
+
 // Encode gives the ids of a text. A control token that is spelled out in it is encoded as the characters it is spelled with.
 func (t *Tokenizer) Encode(text string) []int {
 	return t.encode(nil, t.userDefined, text, 0)
