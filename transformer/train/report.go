@@ -148,7 +148,11 @@ func (x *examination) choices(ctx context.Context, temperatures map[string]float
 	for _, e := range x.source.corpus.Examples(corpus.Validation, streamValidation) {
 		own = append(own, lessonOf(e))
 	}
-	if err := measure(transformer.TellerNamespace, own, nil); err != nil {
+	linear, err := x.source.own().baseline(ctx)
+	if err != nil {
+		return err
+	}
+	if err := measure(transformer.TellerNamespace, own, linear); err != nil {
 		return err
 	}
 	for _, set := range x.source.sets {
@@ -165,6 +169,17 @@ func (x *examination) choices(ctx context.Context, temperatures map[string]float
 		}
 	}
 	return nil
+}
+
+// own is the corpus as a data set: the last question of each dialogue, all that the linear classifier sees of it.
+func (s source) own() trainingSet {
+	rows := func(split corpus.Split) (out []Row) {
+		for _, e := range s.corpus.Examples(split, streamValidation) {
+			out = append(out, Row{Input: e.Question(), Expected: e.Intent})
+		}
+		return out
+	}
+	return trainingSet{name: transformer.TellerNamespace, training: rows(corpus.Train), heldOut: rows(corpus.Validation)}
 }
 
 // baseline gives what the linear classifier reaches on the same rows.
