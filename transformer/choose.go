@@ -22,23 +22,37 @@ func (b *Bundle) Labels() map[string][]string {
 // them only, divide theirs by their sum. A dialogue that does not fit the window loses its oldest turns. It refuses a namespace that
 // the model does not know; other errors are those of FitDialogue and Generate.
 func (b *Bundle) ChooseLabel(ctx context.Context, e *Engine, dialogue []Message, namespace string) ([]float64, error) {
-	set, ok := b.Tokenizer.LabelSet(namespace)
-	if !ok {
+	if _, ok := b.Tokenizer.LabelSet(namespace); !ok {
 		return nil, fmt.Errorf("the model has no labels of %q", namespace)
 	}
+	all, err := b.WeighLabels(ctx, e, dialogue)
+	return all[namespace], err
+}
+
+// WeighLabels gives what ChooseLabel does for each namespace, in one forward pass. Errors are those of ChooseLabel; a model without labels
+// is one.
+func (b *Bundle) WeighLabels(ctx context.Context, e *Engine, dialogue []Message) (map[string][]float64, error) {
 	prompt, _, err := b.Tokenizer.FitDialogue(dialogue, b.Config.MaxPositionEmbeddings)
 	if err != nil {
 		return nil, err
 	}
-	tokens := make([]int, len(set.Names))
-	for i := range tokens {
-		tokens[i] = set.From + i
+	var tokens []int
+	for _, set := range b.Tokenizer.labels {
+		for i := range set.Names {
+			tokens = append(tokens, set.From+i)
+		}
 	}
 	logProbs, err := e.ScoreNext(ctx, prompt, tokens)
 	if err != nil {
 		return nil, err
 	}
-	return b.Calibrated(namespace, logProbs), nil
+	out := make(map[string][]float64, len(b.Tokenizer.labels))
+	for _, set := range b.Tokenizer.labels {
+		// A softmax over a part of the labels is the same whatever stood beside them: the others' share falls out.
+		out[set.Namespace] = b.Calibrated(set.Namespace, logProbs[:len(set.Names)])
+		logProbs = logProbs[len(set.Names):]
+	}
+	return out, nil
 }
 
 // ScoreTexts gives the log-probability of each text as the whole reply to a dialogue, exactly as the model would write it: after the label

@@ -47,27 +47,45 @@ type weighed struct {
 	tokens        []int     // how many tokens each is
 }
 
-// amongLabels gives what is left of a namespace's probabilities, all, for the labels in some places. Where the namespace can tell
-// that a question is about none of its labels, the confidence stays what it was among all of them: a question about something
-// else must not look sure for want of the label that it deserves.
-func (o own) amongLabels(namespace string, all []float64, places []int) weighed {
-	w := weighed{probabilities: make([]float64, len(places)), tokens: make([]int, len(places))}
-	unscaled, sum := make([]float64, len(places)), 0.0
+// amongLabels gives what is left of a namespace's probabilities, all by namespace, for the labels in some places. The confidence is lower
+// where the question may be about none of them, because a question about something else must not look sure for want of the label
+// that it deserves: it is that among all labels of the namespace where one of these means just that, and elsewhere is
+// bounded by how likely our own intents hold the question to be about banking.
+func (o own) amongLabels(namespace string, all map[string][]float64, places []int) weighed {
+	w := weighed{probabilities: make([]float64, len(places)), confidence: make([]float64, len(places)), tokens: make([]int, len(places))}
+	sum := 0.0
 	for i, place := range places {
-		unscaled[i], w.tokens[i] = all[place], 1
-		sum += all[place]
+		w.confidence[i], w.tokens[i] = all[namespace][place], 1
+		sum += w.confidence[i]
 	}
-	for i, p := range unscaled {
+	for i, p := range w.confidence {
 		w.probabilities[i] = p / sum
 		if sum == 0 { // the model is as good as sure that it is none of them: what is left is below float64
 			w.probabilities[i] = 1 / float64(len(places))
 		}
 	}
-	w.confidence = w.probabilities
-	if len(o.OutOfScope(namespace)) > 0 {
-		w.confidence = unscaled
+	if len(o.OutOfScope(namespace)) == 0 {
+		inScope := o.inScope(all)
+		for i, p := range w.probabilities {
+			w.confidence[i] = p * inScope
+		}
 	}
 	return w
+}
+
+// inScope is how likely our own intents hold a question to be about banking; 1 when they cannot tell.
+func (o own) inScope(all map[string][]float64) float64 {
+	set, ok := o.Tokenizer.LabelSet(engine.TellerNamespace)
+	if !ok {
+		return 1
+	}
+	inScope := 1.0
+	for _, label := range o.OutOfScope(engine.TellerNamespace) {
+		if at := slices.Index(set.Names, label); at >= 0 {
+			inScope -= all[engine.TellerNamespace][at]
+		}
+	}
+	return max(inScope, 0)
 }
 
 // labels finds the namespace that holds all choices as labels, and where in it they stand: the smallest one when there

@@ -42,12 +42,16 @@ func TestAQuestionThatIsNoneOfTheLabelsIsUnsure(t *testing.T) {
 	bundle := transformertest.LabelledBundle(1)
 	bundle.Calibration = &engine.Calibration{Temperatures: map[string]float64{"teller": 1.5, "public": 1}, OutOfScope: []string{"other"}}
 	m := newModel(bundle)
-	all := []float64{0.015, 0.005, 0.98}
+	all := map[string][]float64{"teller": {0.015, 0.005, 0.98}, "public": {0.8, 0.2}}
 	weights := own{bundle}.amongLabels("teller", all, []int{0, 1})
 	require.InDeltaSlice(t, []float64{0.75, 0.25}, weights.probabilities, 1e-12)
-	require.InDeltaSlice(t, all[:2], weights.confidence, 1e-12, "out of all that the question may be")
+	require.InDeltaSlice(t, []float64{0.015, 0.005}, weights.confidence, 1e-12, "out of all that the question may be")
 	weights = own{bundle}.amongLabels("public", all, []int{0, 1})
-	require.Equal(t, weights.probabilities, weights.confidence, "these labels know nothing outside them")
+	require.Equal(t, []float64{0.8, 0.2}, weights.probabilities)
+	require.InDeltaSlice(t, []float64{0.016, 0.004}, weights.confidence, 1e-12, "labels that know nothing outside them leave that to our own")
+	bundle.Calibration.OutOfScope = nil
+	require.Equal(t, weights.probabilities, own{bundle}.amongLabels("public", all, []int{0, 1}).confidence, "nobody can tell")
+	bundle.Calibration.OutOfScope = []string{"other"}
 	req := question("What is my balance?")
 	req.Choices = []string{"balance", "card"}
 	asked, err := bundle.ChooseLabel(t.Context(), m.scorer, dialogue(req.Messages), engine.TellerNamespace)
@@ -57,7 +61,7 @@ func TestAQuestionThatIsNoneOfTheLabelsIsUnsure(t *testing.T) {
 	require.InDelta(t, max(asked[0], asked[1]), *out.Confidence, 1e-9)
 	require.InDelta(t, 1, out.ChoiceProbabilities[0]+out.ChoiceProbabilities[1], 1e-9)
 
-	lost := own{bundle}.amongLabels("teller", []float64{0, 0, 1}, []int{0, 1})
+	lost := own{bundle}.amongLabels("teller", map[string][]float64{"teller": {0, 0, 1}}, []int{0, 1})
 	require.Equal(t, []float64{0.5, 0.5}, lost.probabilities)
 }
 

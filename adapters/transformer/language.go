@@ -37,7 +37,7 @@ func (o own) text(id int, _ bool) string { return o.Tokenizer.Decode([]int{id}) 
 // probable each is as the whole reply.
 func (o own) weigh(ctx context.Context, e *engine.Engine, messages []llm.Message, choices []string) (weighed, error) {
 	if namespace, places, ok := labels(o.Tokenizer.Labels(), choices); ok {
-		all, err := o.ChooseLabel(ctx, e, dialogue(messages), namespace)
+		all, err := o.WeighLabels(ctx, e, dialogue(messages))
 		if err != nil {
 			return weighed{}, err
 		}
