@@ -46,6 +46,8 @@ type Result struct {
 	// most likely one is what the reply was written for. It is nil when the model has no such labels or prompt does
 	// not end with an open <|assistant|> marker.
 	LabelLogProbs []float64
+	// SharedTokens is how many tokens of the prompt were not run, because the cache had them from before.
+	SharedTokens int
 }
 
 // MeanLogProb is the mean log-probability of the tokens, 0 when there are none.
@@ -176,6 +178,7 @@ func (g *generation) take(s *scratch, _ int, logits []float32) {
 }
 
 func (g *generation) next(s *sequence) bool {
+	g.result.SharedTokens = s.shared
 	switch {
 	case g.err != nil:
 		return true

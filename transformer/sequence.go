@@ -18,6 +18,7 @@ type sequence struct {
 	pages    []int32
 	known    int    // how many of the pages, from the first on, are known to others
 	parent   uint64 // the last known one's serial
+	shared   int    // tokens that did not go through, because their pages were known
 	canceled atomic.Bool
 	ended    chan struct{} // closed after the last of job's calls
 }
@@ -50,6 +51,7 @@ func (s *sequence) adopt(p *pages) {
 		s.parent = serial
 		s.known++
 		s.done += llama.PageTokens
+		s.shared += llama.PageTokens
 	}
 }
 
