@@ -75,6 +75,9 @@ func (e *Engine) Generate(ctx context.Context, prompt []int, opts GenerateOption
 		return Result{}, err
 	}
 	g := newGeneration(e, prompt, opts)
+	if onToken != nil {
+		g.news = make(chan struct{}, 1)
+	}
 	e.submit(g.sequence)
 	given := 0
 	for {
@@ -132,7 +135,7 @@ type generation struct {
 	sampler  sampler
 	chosen   Token // what take chose
 
-	news chan struct{} // there are more tokens, or the end
+	news chan struct{} // there are more tokens; nil when nobody wants to know before the end
 
 	mu     sync.Mutex // of result.Tokens, until the sequence ended
 	result Result
@@ -143,7 +146,7 @@ type generation struct {
 const usualReply = 512
 
 func newGeneration(e *Engine, prompt []int, opts GenerateOptions) *generation {
-	g := &generation{model: e.model, opts: opts, news: make(chan struct{}, 1)}
+	g := &generation{model: e.model, opts: opts}
 	first := len(prompt)
 	if set, ok := e.model.labelsAfter(prompt); ok && first < e.Window() {
 		g.labels = &set
