@@ -78,7 +78,7 @@ func children(t *testing.T, pid int) (pids []int) {
 func slowModel(t *testing.T) string {
 	t.Helper()
 	cfg := transformertest.Config()
-	cfg.HiddenSize, cfg.IntermediateSize = 384, 768
+	cfg.NumHiddenLayers, cfg.HiddenSize, cfg.IntermediateSize = 16, 384, 768
 	cfg.NumAttentionHeads, cfg.NumKeyValueHeads, cfg.HeadDim = 6, 2, 64
 	cfg.MaxPositionEmbeddings = 4096
 	// The head is tied to the embedding: a token whose row is zero is never the likeliest. So the reply does
