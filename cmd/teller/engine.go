@@ -62,6 +62,8 @@ func (c enginePerplexityCmd) Run(ctx context.Context) error {
 		return fmt.Errorf("the text has %d tokens, a window %d", len(tokens), c.Context)
 	}
 	bos, begins := file.Tokenizer.BOS()
+	document := file.Tokenizer.EncodeDocument("") // what the file asks for around a text
+	begins = begins && len(document) > 0 && document[0] == bos
 	windows := make([]float64, len(tokens)/c.Context) // log-probability of each one's second half
 	half := c.Context / 2
 	predicted := c.Context - half - 1
