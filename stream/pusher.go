@@ -16,10 +16,13 @@ import (
 )
 
 const (
-	maxQueued   = 4096             // attempts with something to send to one API process
-	maxWaiting  = 128 << 10        // bytes of one attempt that wait: as JSON still less than a frame may have
-	maxLink     = 16 << 20         // bytes of all attempts that wait for one API process
-	batchBytes  = 32 << 10         // frames that go out in one write
+	maxQueued  = 4096      // attempts with something to send to one API process
+	maxWaiting = 128 << 10 // bytes of one attempt that wait: as JSON still less than a frame may have
+	maxLink    = 16 << 20  // bytes of all attempts that wait for one API process
+	batchBytes = 32 << 10  // frames that go out in one write
+	// pace is the least time from one write to the next. A model seldom says two words within it; where one does, and where
+	// many turns stream at once, they go out together, which is cheaper for both sides. A first word waits for nothing.
+	pace        = 2 * time.Millisecond
 	dialWithin  = time.Second      // for a connection to be made
 	writeWithin = 2 * time.Second  // for a write to be taken
 	idleWithin  = 30 * time.Second // without a frame a connection is closed
@@ -215,12 +218,14 @@ func (p *Pusher) connect(l *link) error {
 		stuck := time.AfterFunc(writeWithin, cancel)
 		_, err := frames.Write(batch.Bytes())
 		stuck.Stop()
+		written := time.Now()
 		if err != nil {
 			return err
 		}
 		idle.Reset(idleWithin)
 		select {
 		case next = <-l.queue:
+			time.Sleep(pace - time.Since(written))
 		case <-ended:
 			return errEnded
 		case <-idle.C:
