@@ -75,14 +75,13 @@ func (s *server) submit(c *gin.Context, ctx context.Context, t submission) (answ
 func (s *server) stream(c *gin.Context, t submission, to streamed) {
 	target, reader, end := s.Streams.Announce(t.in.ID, t.in.Timeout+late)
 	t.in.Stream = &target
-	answer, err := s.follow(c, reader, stream.Position{}, to, func(ctx context.Context) (workflows.Answer, error) {
+	_, err := s.follow(c, reader, stream.Position{}, to, func(ctx context.Context) (workflows.Answer, error) {
 		return s.submit(c, ctx, t)
 	})
-	// A durable turn whose client is gone goes on: whoever asks for it can read along.
-	if err == nil || !t.durable || c.Request.Context().Err() == nil {
+	// A durable turn whose client is gone, or reads no more, goes on: whoever asks for it can read along.
+	if goesOn := t.durable && llm.CodeOf(err) == llm.Canceled; !goesOn {
 		end(err == nil)
 	}
-	_ = answer
 }
 
 // follow tells the client of a reply from a position on, and ends it with what answered gives. It returns when both
