@@ -229,6 +229,26 @@ func tileBF164x16AVX2(depth int, a *float32, aRow int, aStep int, b *uint16, bSt
 //go:noescape
 func tileBF166x16AVX2(depth int, a *float32, aRow int, aStep int, b *uint16, bStep int, c *float32, cRow int, alpha float32, beta float32)
 
+// wideF3248AVX512 is one row of a matrix product: see wide.
+//
+//go:noescape
+func wideF3248AVX512(depth int, a *float32, aStep int, b *float32, other *float32, bStep int, c *float32, alpha float32, beta float32)
+
+// wideF3264AVX512 is one row of a matrix product: see wide.
+//
+//go:noescape
+func wideF3264AVX512(depth int, a *float32, aStep int, b *float32, other *float32, bStep int, c *float32, alpha float32, beta float32)
+
+// wideF1648AVX512 is one row of a matrix product: see wide.
+//
+//go:noescape
+func wideF1648AVX512(depth int, a *float32, aStep int, b *uint16, other *uint16, bStep int, c *float32, alpha float32, beta float32)
+
+// wideF1664AVX512 is one row of a matrix product: see wide.
+//
+//go:noescape
+func wideF1664AVX512(depth int, a *float32, aStep int, b *uint16, other *uint16, bStep int, c *float32, alpha float32, beta float32)
+
 // addAVX512 adds y to x.
 //
 //go:noescape

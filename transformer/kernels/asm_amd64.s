@@ -996,8 +996,8 @@ TEXT ·tileF321x32AVX512(SB), NOSPLIT, $0-72
 	MOVQ   bStep+40(FP), DX
 	MOVQ   c+48(FP), BX
 	MOVQ   cRow+56(FP), SI
-	MOVQ   a+8(FP), DI
-	MOVQ   aStep+24(FP), R8
+	MOVQ   a+8(FP), SI
+	MOVQ   aStep+24(FP), DI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	TESTQ  AX, AX
@@ -1006,10 +1006,10 @@ TEXT ·tileF321x32AVX512(SB), NOSPLIT, $0-72
 steps:
 	VMOVUPS      (CX), Z24
 	VMOVUPS      64(CX), Z25
-	VBROADCASTSS (DI), Z28
+	VBROADCASTSS (SI), Z28
 	VFMADD231PS  Z24, Z28, Z0
 	VFMADD231PS  Z25, Z28, Z1
-	ADDQ         R8, DI
+	ADDQ         DI, SI
 	ADDQ         DX, CX
 	DECQ         AX
 	JNZ          steps
@@ -1024,7 +1024,6 @@ steps_done:
 	VMOVUPS      Z0, (BX)
 	VMULPS       Z26, Z1, Z1
 	VMOVUPS      Z1, 64(BX)
-	ADDQ         SI, BX
 	VZEROUPPER
 	RET
 
@@ -1035,7 +1034,6 @@ update:
 	VMULPS      Z26, Z1, Z1
 	VFMADD231PS 64(BX), Z27, Z1
 	VMOVUPS     Z1, 64(BX)
-	ADDQ        SI, BX
 	VZEROUPPER
 	RET
 
@@ -1087,7 +1085,6 @@ steps_done:
 	VMOVUPS      Z2, (BX)
 	VMULPS       Z26, Z3, Z3
 	VMOVUPS      Z3, 64(BX)
-	ADDQ         SI, BX
 	VZEROUPPER
 	RET
 
@@ -1105,7 +1102,6 @@ update:
 	VMULPS      Z26, Z3, Z3
 	VFMADD231PS 64(BX), Z27, Z3
 	VMOVUPS     Z3, 64(BX)
-	ADDQ        SI, BX
 	VZEROUPPER
 	RET
 
@@ -1177,7 +1173,6 @@ steps_done:
 	VMOVUPS      Z6, (BX)
 	VMULPS       Z26, Z7, Z7
 	VMOVUPS      Z7, 64(BX)
-	ADDQ         SI, BX
 	VZEROUPPER
 	RET
 
@@ -1209,7 +1204,6 @@ update:
 	VMULPS      Z26, Z7, Z7
 	VFMADD231PS 64(BX), Z27, Z7
 	VMOVUPS     Z7, 64(BX)
-	ADDQ        SI, BX
 	VZEROUPPER
 	RET
 
@@ -1323,7 +1317,6 @@ steps_done:
 	VMOVUPS      Z14, (BX)
 	VMULPS       Z26, Z15, Z15
 	VMOVUPS      Z15, 64(BX)
-	ADDQ         SI, BX
 	VZEROUPPER
 	RET
 
@@ -1383,7 +1376,6 @@ update:
 	VMULPS      Z26, Z15, Z15
 	VFMADD231PS 64(BX), Z27, Z15
 	VMOVUPS     Z15, 64(BX)
-	ADDQ        SI, BX
 	VZEROUPPER
 	RET
 
@@ -1539,7 +1531,6 @@ steps_done:
 	VMOVUPS      Z22, (BX)
 	VMULPS       Z26, Z23, Z23
 	VMOVUPS      Z23, 64(BX)
-	ADDQ         SI, BX
 	VZEROUPPER
 	RET
 
@@ -1627,7 +1618,6 @@ update:
 	VMULPS      Z26, Z23, Z23
 	VFMADD231PS 64(BX), Z27, Z23
 	VMOVUPS     Z23, 64(BX)
-	ADDQ        SI, BX
 	VZEROUPPER
 	RET
 
@@ -1639,17 +1629,17 @@ TEXT ·tileF321x16AVX512(SB), NOSPLIT, $0-72
 	MOVQ   bStep+40(FP), DX
 	MOVQ   c+48(FP), BX
 	MOVQ   cRow+56(FP), SI
-	MOVQ   a+8(FP), DI
-	MOVQ   aStep+24(FP), R8
+	MOVQ   a+8(FP), SI
+	MOVQ   aStep+24(FP), DI
 	VPXORD Z0, Z0, Z0
 	TESTQ  AX, AX
 	JZ     steps_done
 
 steps:
 	VMOVUPS      (CX), Z24
-	VBROADCASTSS (DI), Z28
+	VBROADCASTSS (SI), Z28
 	VFMADD231PS  Z24, Z28, Z0
-	ADDQ         R8, DI
+	ADDQ         DI, SI
 	ADDQ         DX, CX
 	DECQ         AX
 	JNZ          steps
@@ -1662,7 +1652,6 @@ steps_done:
 	JNZ          update
 	VMULPS       Z26, Z0, Z0
 	VMOVUPS      Z0, (BX)
-	ADDQ         SI, BX
 	VZEROUPPER
 	RET
 
@@ -1670,7 +1659,6 @@ update:
 	VMULPS      Z26, Z0, Z0
 	VFMADD231PS (BX), Z27, Z0
 	VMOVUPS     Z0, (BX)
-	ADDQ        SI, BX
 	VZEROUPPER
 	RET
 
@@ -1713,7 +1701,6 @@ steps_done:
 	ADDQ         SI, BX
 	VMULPS       Z26, Z1, Z1
 	VMOVUPS      Z1, (BX)
-	ADDQ         SI, BX
 	VZEROUPPER
 	RET
 
@@ -1725,7 +1712,6 @@ update:
 	VMULPS      Z26, Z1, Z1
 	VFMADD231PS (BX), Z27, Z1
 	VMOVUPS     Z1, (BX)
-	ADDQ        SI, BX
 	VZEROUPPER
 	RET
 
@@ -1780,7 +1766,6 @@ steps_done:
 	ADDQ         SI, BX
 	VMULPS       Z26, Z3, Z3
 	VMOVUPS      Z3, (BX)
-	ADDQ         SI, BX
 	VZEROUPPER
 	RET
 
@@ -1800,7 +1785,6 @@ update:
 	VMULPS      Z26, Z3, Z3
 	VFMADD231PS (BX), Z27, Z3
 	VMOVUPS     Z3, (BX)
-	ADDQ        SI, BX
 	VZEROUPPER
 	RET
 
@@ -1881,7 +1865,6 @@ steps_done:
 	ADDQ         SI, BX
 	VMULPS       Z26, Z7, Z7
 	VMOVUPS      Z7, (BX)
-	ADDQ         SI, BX
 	VZEROUPPER
 	RET
 
@@ -1917,7 +1900,6 @@ update:
 	VMULPS      Z26, Z7, Z7
 	VFMADD231PS (BX), Z27, Z7
 	VMOVUPS     Z7, (BX)
-	ADDQ        SI, BX
 	VZEROUPPER
 	RET
 
@@ -2024,7 +2006,6 @@ steps_done:
 	ADDQ         SI, BX
 	VMULPS       Z26, Z11, Z11
 	VMOVUPS      Z11, (BX)
-	ADDQ         SI, BX
 	VZEROUPPER
 	RET
 
@@ -2076,7 +2057,6 @@ update:
 	VMULPS      Z26, Z11, Z11
 	VFMADD231PS (BX), Z27, Z11
 	VMOVUPS     Z11, (BX)
-	ADDQ        SI, BX
 	VZEROUPPER
 	RET
 
@@ -2088,8 +2068,8 @@ TEXT ·tileF321x16AVX2(SB), NOSPLIT, $0-72
 	MOVQ   bStep+40(FP), DX
 	MOVQ   c+48(FP), BX
 	MOVQ   cRow+56(FP), SI
-	MOVQ   a+8(FP), DI
-	MOVQ   aStep+24(FP), R8
+	MOVQ   a+8(FP), SI
+	MOVQ   aStep+24(FP), DI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	TESTQ  AX, AX
@@ -2098,10 +2078,10 @@ TEXT ·tileF321x16AVX2(SB), NOSPLIT, $0-72
 steps:
 	VMOVUPS      (CX), Y12
 	VMOVUPS      32(CX), Y13
-	VBROADCASTSS (DI), Y14
+	VBROADCASTSS (SI), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
-	ADDQ         R8, DI
+	ADDQ         DI, SI
 	ADDQ         DX, CX
 	DECQ         AX
 	JNZ          steps
@@ -2116,7 +2096,6 @@ steps_done:
 	VMOVUPS      Y0, (BX)
 	VMULPS       Y14, Y1, Y1
 	VMOVUPS      Y1, 32(BX)
-	ADDQ         SI, BX
 	VZEROUPPER
 	RET
 
@@ -2127,7 +2106,6 @@ update:
 	VMULPS      Y14, Y1, Y1
 	VFMADD231PS 32(BX), Y15, Y1
 	VMOVUPS     Y1, 32(BX)
-	ADDQ        SI, BX
 	VZEROUPPER
 	RET
 
@@ -2179,7 +2157,6 @@ steps_done:
 	VMOVUPS      Y2, (BX)
 	VMULPS       Y14, Y3, Y3
 	VMOVUPS      Y3, 32(BX)
-	ADDQ         SI, BX
 	VZEROUPPER
 	RET
 
@@ -2197,7 +2174,6 @@ update:
 	VMULPS      Y14, Y3, Y3
 	VFMADD231PS 32(BX), Y15, Y3
 	VMOVUPS     Y3, 32(BX)
-	ADDQ        SI, BX
 	VZEROUPPER
 	RET
 
@@ -2269,7 +2245,6 @@ steps_done:
 	VMOVUPS      Y6, (BX)
 	VMULPS       Y14, Y7, Y7
 	VMOVUPS      Y7, 32(BX)
-	ADDQ         SI, BX
 	VZEROUPPER
 	RET
 
@@ -2301,7 +2276,6 @@ update:
 	VMULPS      Y14, Y7, Y7
 	VFMADD231PS 32(BX), Y15, Y7
 	VMOVUPS     Y7, 32(BX)
-	ADDQ        SI, BX
 	VZEROUPPER
 	RET
 
@@ -2395,7 +2369,6 @@ steps_done:
 	VMOVUPS      Y10, (BX)
 	VMULPS       Y14, Y11, Y11
 	VMOVUPS      Y11, 32(BX)
-	ADDQ         SI, BX
 	VZEROUPPER
 	RET
 
@@ -2441,7 +2414,6 @@ update:
 	VMULPS      Y14, Y11, Y11
 	VFMADD231PS 32(BX), Y15, Y11
 	VMOVUPS     Y11, 32(BX)
-	ADDQ        SI, BX
 	VZEROUPPER
 	RET
 
@@ -2453,8 +2425,8 @@ TEXT ·tileF161x32AVX512(SB), NOSPLIT, $0-72
 	MOVQ   bStep+40(FP), DX
 	MOVQ   c+48(FP), BX
 	MOVQ   cRow+56(FP), SI
-	MOVQ   a+8(FP), DI
-	MOVQ   aStep+24(FP), R8
+	MOVQ   a+8(FP), SI
+	MOVQ   aStep+24(FP), DI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	TESTQ  AX, AX
@@ -2463,10 +2435,10 @@ TEXT ·tileF161x32AVX512(SB), NOSPLIT, $0-72
 steps:
 	VCVTPH2PS    (CX), Z24
 	VCVTPH2PS    32(CX), Z25
-	VBROADCASTSS (DI), Z28
+	VBROADCASTSS (SI), Z28
 	VFMADD231PS  Z24, Z28, Z0
 	VFMADD231PS  Z25, Z28, Z1
-	ADDQ         R8, DI
+	ADDQ         DI, SI
 	ADDQ         DX, CX
 	DECQ         AX
 	JNZ          steps
@@ -2481,7 +2453,6 @@ steps_done:
 	VMOVUPS      Z0, (BX)
 	VMULPS       Z26, Z1, Z1
 	VMOVUPS      Z1, 64(BX)
-	ADDQ         SI, BX
 	VZEROUPPER
 	RET
 
@@ -2492,7 +2463,6 @@ update:
 	VMULPS      Z26, Z1, Z1
 	VFMADD231PS 64(BX), Z27, Z1
 	VMOVUPS     Z1, 64(BX)
-	ADDQ        SI, BX
 	VZEROUPPER
 	RET
 
@@ -2544,7 +2514,6 @@ steps_done:
 	VMOVUPS      Z2, (BX)
 	VMULPS       Z26, Z3, Z3
 	VMOVUPS      Z3, 64(BX)
-	ADDQ         SI, BX
 	VZEROUPPER
 	RET
 
@@ -2562,7 +2531,6 @@ update:
 	VMULPS      Z26, Z3, Z3
 	VFMADD231PS 64(BX), Z27, Z3
 	VMOVUPS     Z3, 64(BX)
-	ADDQ        SI, BX
 	VZEROUPPER
 	RET
 
@@ -2634,7 +2602,6 @@ steps_done:
 	VMOVUPS      Z6, (BX)
 	VMULPS       Z26, Z7, Z7
 	VMOVUPS      Z7, 64(BX)
-	ADDQ         SI, BX
 	VZEROUPPER
 	RET
 
@@ -2666,7 +2633,6 @@ update:
 	VMULPS      Z26, Z7, Z7
 	VFMADD231PS 64(BX), Z27, Z7
 	VMOVUPS     Z7, 64(BX)
-	ADDQ        SI, BX
 	VZEROUPPER
 	RET
 
@@ -2780,7 +2746,6 @@ steps_done:
 	VMOVUPS      Z14, (BX)
 	VMULPS       Z26, Z15, Z15
 	VMOVUPS      Z15, 64(BX)
-	ADDQ         SI, BX
 	VZEROUPPER
 	RET
 
@@ -2840,7 +2805,6 @@ update:
 	VMULPS      Z26, Z15, Z15
 	VFMADD231PS 64(BX), Z27, Z15
 	VMOVUPS     Z15, 64(BX)
-	ADDQ        SI, BX
 	VZEROUPPER
 	RET
 
@@ -2996,7 +2960,6 @@ steps_done:
 	VMOVUPS      Z22, (BX)
 	VMULPS       Z26, Z23, Z23
 	VMOVUPS      Z23, 64(BX)
-	ADDQ         SI, BX
 	VZEROUPPER
 	RET
 
@@ -3084,7 +3047,6 @@ update:
 	VMULPS      Z26, Z23, Z23
 	VFMADD231PS 64(BX), Z27, Z23
 	VMOVUPS     Z23, 64(BX)
-	ADDQ        SI, BX
 	VZEROUPPER
 	RET
 
@@ -3096,17 +3058,17 @@ TEXT ·tileF161x16AVX512(SB), NOSPLIT, $0-72
 	MOVQ   bStep+40(FP), DX
 	MOVQ   c+48(FP), BX
 	MOVQ   cRow+56(FP), SI
-	MOVQ   a+8(FP), DI
-	MOVQ   aStep+24(FP), R8
+	MOVQ   a+8(FP), SI
+	MOVQ   aStep+24(FP), DI
 	VPXORD Z0, Z0, Z0
 	TESTQ  AX, AX
 	JZ     steps_done
 
 steps:
 	VCVTPH2PS    (CX), Z24
-	VBROADCASTSS (DI), Z28
+	VBROADCASTSS (SI), Z28
 	VFMADD231PS  Z24, Z28, Z0
-	ADDQ         R8, DI
+	ADDQ         DI, SI
 	ADDQ         DX, CX
 	DECQ         AX
 	JNZ          steps
@@ -3119,7 +3081,6 @@ steps_done:
 	JNZ          update
 	VMULPS       Z26, Z0, Z0
 	VMOVUPS      Z0, (BX)
-	ADDQ         SI, BX
 	VZEROUPPER
 	RET
 
@@ -3127,7 +3088,6 @@ update:
 	VMULPS      Z26, Z0, Z0
 	VFMADD231PS (BX), Z27, Z0
 	VMOVUPS     Z0, (BX)
-	ADDQ        SI, BX
 	VZEROUPPER
 	RET
 
@@ -3170,7 +3130,6 @@ steps_done:
 	ADDQ         SI, BX
 	VMULPS       Z26, Z1, Z1
 	VMOVUPS      Z1, (BX)
-	ADDQ         SI, BX
 	VZEROUPPER
 	RET
 
@@ -3182,7 +3141,6 @@ update:
 	VMULPS      Z26, Z1, Z1
 	VFMADD231PS (BX), Z27, Z1
 	VMOVUPS     Z1, (BX)
-	ADDQ        SI, BX
 	VZEROUPPER
 	RET
 
@@ -3237,7 +3195,6 @@ steps_done:
 	ADDQ         SI, BX
 	VMULPS       Z26, Z3, Z3
 	VMOVUPS      Z3, (BX)
-	ADDQ         SI, BX
 	VZEROUPPER
 	RET
 
@@ -3257,7 +3214,6 @@ update:
 	VMULPS      Z26, Z3, Z3
 	VFMADD231PS (BX), Z27, Z3
 	VMOVUPS     Z3, (BX)
-	ADDQ        SI, BX
 	VZEROUPPER
 	RET
 
@@ -3338,7 +3294,6 @@ steps_done:
 	ADDQ         SI, BX
 	VMULPS       Z26, Z7, Z7
 	VMOVUPS      Z7, (BX)
-	ADDQ         SI, BX
 	VZEROUPPER
 	RET
 
@@ -3374,7 +3329,6 @@ update:
 	VMULPS      Z26, Z7, Z7
 	VFMADD231PS (BX), Z27, Z7
 	VMOVUPS     Z7, (BX)
-	ADDQ        SI, BX
 	VZEROUPPER
 	RET
 
@@ -3481,7 +3435,6 @@ steps_done:
 	ADDQ         SI, BX
 	VMULPS       Z26, Z11, Z11
 	VMOVUPS      Z11, (BX)
-	ADDQ         SI, BX
 	VZEROUPPER
 	RET
 
@@ -3533,7 +3486,6 @@ update:
 	VMULPS      Z26, Z11, Z11
 	VFMADD231PS (BX), Z27, Z11
 	VMOVUPS     Z11, (BX)
-	ADDQ        SI, BX
 	VZEROUPPER
 	RET
 
@@ -3545,8 +3497,8 @@ TEXT ·tileF161x16AVX2(SB), NOSPLIT, $0-72
 	MOVQ   bStep+40(FP), DX
 	MOVQ   c+48(FP), BX
 	MOVQ   cRow+56(FP), SI
-	MOVQ   a+8(FP), DI
-	MOVQ   aStep+24(FP), R8
+	MOVQ   a+8(FP), SI
+	MOVQ   aStep+24(FP), DI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	TESTQ  AX, AX
@@ -3555,10 +3507,10 @@ TEXT ·tileF161x16AVX2(SB), NOSPLIT, $0-72
 steps:
 	VCVTPH2PS    (CX), Y12
 	VCVTPH2PS    16(CX), Y13
-	VBROADCASTSS (DI), Y14
+	VBROADCASTSS (SI), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
-	ADDQ         R8, DI
+	ADDQ         DI, SI
 	ADDQ         DX, CX
 	DECQ         AX
 	JNZ          steps
@@ -3573,7 +3525,6 @@ steps_done:
 	VMOVUPS      Y0, (BX)
 	VMULPS       Y14, Y1, Y1
 	VMOVUPS      Y1, 32(BX)
-	ADDQ         SI, BX
 	VZEROUPPER
 	RET
 
@@ -3584,7 +3535,6 @@ update:
 	VMULPS      Y14, Y1, Y1
 	VFMADD231PS 32(BX), Y15, Y1
 	VMOVUPS     Y1, 32(BX)
-	ADDQ        SI, BX
 	VZEROUPPER
 	RET
 
@@ -3636,7 +3586,6 @@ steps_done:
 	VMOVUPS      Y2, (BX)
 	VMULPS       Y14, Y3, Y3
 	VMOVUPS      Y3, 32(BX)
-	ADDQ         SI, BX
 	VZEROUPPER
 	RET
 
@@ -3654,7 +3603,6 @@ update:
 	VMULPS      Y14, Y3, Y3
 	VFMADD231PS 32(BX), Y15, Y3
 	VMOVUPS     Y3, 32(BX)
-	ADDQ        SI, BX
 	VZEROUPPER
 	RET
 
@@ -3726,7 +3674,6 @@ steps_done:
 	VMOVUPS      Y6, (BX)
 	VMULPS       Y14, Y7, Y7
 	VMOVUPS      Y7, 32(BX)
-	ADDQ         SI, BX
 	VZEROUPPER
 	RET
 
@@ -3758,7 +3705,6 @@ update:
 	VMULPS      Y14, Y7, Y7
 	VFMADD231PS 32(BX), Y15, Y7
 	VMOVUPS     Y7, 32(BX)
-	ADDQ        SI, BX
 	VZEROUPPER
 	RET
 
@@ -3852,7 +3798,6 @@ steps_done:
 	VMOVUPS      Y10, (BX)
 	VMULPS       Y14, Y11, Y11
 	VMOVUPS      Y11, 32(BX)
-	ADDQ         SI, BX
 	VZEROUPPER
 	RET
 
@@ -3898,7 +3843,6 @@ update:
 	VMULPS      Y14, Y11, Y11
 	VFMADD231PS 32(BX), Y15, Y11
 	VMOVUPS     Y11, 32(BX)
-	ADDQ        SI, BX
 	VZEROUPPER
 	RET
 
@@ -3910,8 +3854,8 @@ TEXT ·tileBF161x32AVX512(SB), NOSPLIT, $0-72
 	MOVQ   bStep+40(FP), DX
 	MOVQ   c+48(FP), BX
 	MOVQ   cRow+56(FP), SI
-	MOVQ   a+8(FP), DI
-	MOVQ   aStep+24(FP), R8
+	MOVQ   a+8(FP), SI
+	MOVQ   aStep+24(FP), DI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	TESTQ  AX, AX
@@ -3922,10 +3866,10 @@ steps:
 	VPSLLD       $0x10, Z24, Z24
 	VPMOVZXWD    32(CX), Z25
 	VPSLLD       $0x10, Z25, Z25
-	VBROADCASTSS (DI), Z28
+	VBROADCASTSS (SI), Z28
 	VFMADD231PS  Z24, Z28, Z0
 	VFMADD231PS  Z25, Z28, Z1
-	ADDQ         R8, DI
+	ADDQ         DI, SI
 	ADDQ         DX, CX
 	DECQ         AX
 	JNZ          steps
@@ -3940,7 +3884,6 @@ steps_done:
 	VMOVUPS      Z0, (BX)
 	VMULPS       Z26, Z1, Z1
 	VMOVUPS      Z1, 64(BX)
-	ADDQ         SI, BX
 	VZEROUPPER
 	RET
 
@@ -3951,7 +3894,6 @@ update:
 	VMULPS      Z26, Z1, Z1
 	VFMADD231PS 64(BX), Z27, Z1
 	VMOVUPS     Z1, 64(BX)
-	ADDQ        SI, BX
 	VZEROUPPER
 	RET
 
@@ -4005,7 +3947,6 @@ steps_done:
 	VMOVUPS      Z2, (BX)
 	VMULPS       Z26, Z3, Z3
 	VMOVUPS      Z3, 64(BX)
-	ADDQ         SI, BX
 	VZEROUPPER
 	RET
 
@@ -4023,7 +3964,6 @@ update:
 	VMULPS      Z26, Z3, Z3
 	VFMADD231PS 64(BX), Z27, Z3
 	VMOVUPS     Z3, 64(BX)
-	ADDQ        SI, BX
 	VZEROUPPER
 	RET
 
@@ -4097,7 +4037,6 @@ steps_done:
 	VMOVUPS      Z6, (BX)
 	VMULPS       Z26, Z7, Z7
 	VMOVUPS      Z7, 64(BX)
-	ADDQ         SI, BX
 	VZEROUPPER
 	RET
 
@@ -4129,7 +4068,6 @@ update:
 	VMULPS      Z26, Z7, Z7
 	VFMADD231PS 64(BX), Z27, Z7
 	VMOVUPS     Z7, 64(BX)
-	ADDQ        SI, BX
 	VZEROUPPER
 	RET
 
@@ -4245,7 +4183,6 @@ steps_done:
 	VMOVUPS      Z14, (BX)
 	VMULPS       Z26, Z15, Z15
 	VMOVUPS      Z15, 64(BX)
-	ADDQ         SI, BX
 	VZEROUPPER
 	RET
 
@@ -4305,7 +4242,6 @@ update:
 	VMULPS      Z26, Z15, Z15
 	VFMADD231PS 64(BX), Z27, Z15
 	VMOVUPS     Z15, 64(BX)
-	ADDQ        SI, BX
 	VZEROUPPER
 	RET
 
@@ -4463,7 +4399,6 @@ steps_done:
 	VMOVUPS      Z22, (BX)
 	VMULPS       Z26, Z23, Z23
 	VMOVUPS      Z23, 64(BX)
-	ADDQ         SI, BX
 	VZEROUPPER
 	RET
 
@@ -4551,7 +4486,6 @@ update:
 	VMULPS      Z26, Z23, Z23
 	VFMADD231PS 64(BX), Z27, Z23
 	VMOVUPS     Z23, 64(BX)
-	ADDQ        SI, BX
 	VZEROUPPER
 	RET
 
@@ -4563,8 +4497,8 @@ TEXT ·tileBF161x16AVX2(SB), NOSPLIT, $0-72
 	MOVQ   bStep+40(FP), DX
 	MOVQ   c+48(FP), BX
 	MOVQ   cRow+56(FP), SI
-	MOVQ   a+8(FP), DI
-	MOVQ   aStep+24(FP), R8
+	MOVQ   a+8(FP), SI
+	MOVQ   aStep+24(FP), DI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	TESTQ  AX, AX
@@ -4575,10 +4509,10 @@ steps:
 	VPSLLD       $0x10, Y12, Y12
 	VPMOVZXWD    16(CX), Y13
 	VPSLLD       $0x10, Y13, Y13
-	VBROADCASTSS (DI), Y14
+	VBROADCASTSS (SI), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
-	ADDQ         R8, DI
+	ADDQ         DI, SI
 	ADDQ         DX, CX
 	DECQ         AX
 	JNZ          steps
@@ -4593,7 +4527,6 @@ steps_done:
 	VMOVUPS      Y0, (BX)
 	VMULPS       Y14, Y1, Y1
 	VMOVUPS      Y1, 32(BX)
-	ADDQ         SI, BX
 	VZEROUPPER
 	RET
 
@@ -4604,7 +4537,6 @@ update:
 	VMULPS      Y14, Y1, Y1
 	VFMADD231PS 32(BX), Y15, Y1
 	VMOVUPS     Y1, 32(BX)
-	ADDQ        SI, BX
 	VZEROUPPER
 	RET
 
@@ -4658,7 +4590,6 @@ steps_done:
 	VMOVUPS      Y2, (BX)
 	VMULPS       Y14, Y3, Y3
 	VMOVUPS      Y3, 32(BX)
-	ADDQ         SI, BX
 	VZEROUPPER
 	RET
 
@@ -4676,7 +4607,6 @@ update:
 	VMULPS      Y14, Y3, Y3
 	VFMADD231PS 32(BX), Y15, Y3
 	VMOVUPS     Y3, 32(BX)
-	ADDQ        SI, BX
 	VZEROUPPER
 	RET
 
@@ -4750,7 +4680,6 @@ steps_done:
 	VMOVUPS      Y6, (BX)
 	VMULPS       Y14, Y7, Y7
 	VMOVUPS      Y7, 32(BX)
-	ADDQ         SI, BX
 	VZEROUPPER
 	RET
 
@@ -4782,7 +4711,6 @@ update:
 	VMULPS      Y14, Y7, Y7
 	VFMADD231PS 32(BX), Y15, Y7
 	VMOVUPS     Y7, 32(BX)
-	ADDQ        SI, BX
 	VZEROUPPER
 	RET
 
@@ -4878,7 +4806,6 @@ steps_done:
 	VMOVUPS      Y10, (BX)
 	VMULPS       Y14, Y11, Y11
 	VMOVUPS      Y11, 32(BX)
-	ADDQ         SI, BX
 	VZEROUPPER
 	RET
 
@@ -4924,7 +4851,254 @@ update:
 	VMULPS      Y14, Y11, Y11
 	VFMADD231PS 32(BX), Y15, Y11
 	VMOVUPS     Y11, 32(BX)
-	ADDQ        SI, BX
+	VZEROUPPER
+	RET
+
+// func wideF3248AVX512(depth int, a *float32, aStep int, b *float32, other *float32, bStep int, c *float32, alpha float32, beta float32)
+// Requires: AVX, AVX512F
+TEXT ·wideF3248AVX512(SB), NOSPLIT, $0-64
+	MOVQ   depth+0(FP), AX
+	MOVQ   b+24(FP), CX
+	MOVQ   bStep+40(FP), DX
+	MOVQ   c+48(FP), BX
+	MOVQ   other+32(FP), SI
+	MOVQ   a+8(FP), DI
+	MOVQ   aStep+16(FP), R8
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	TESTQ  AX, AX
+	JZ     steps_done
+
+steps:
+	VMOVUPS      (CX), Z22
+	VMOVUPS      64(CX), Z23
+	VMOVUPS      (SI), Z24
+	VBROADCASTSS (DI), Z28
+	VFMADD231PS  Z22, Z28, Z0
+	VFMADD231PS  Z23, Z28, Z1
+	VFMADD231PS  Z24, Z28, Z2
+	ADDQ         R8, DI
+	ADDQ         DX, CX
+	ADDQ         DX, SI
+	DECQ         AX
+	JNZ          steps
+
+steps_done:
+	VBROADCASTSS alpha+56(FP), Z26
+	VBROADCASTSS beta+60(FP), Z27
+	MOVL         beta+60(FP), AX
+	SHLL         $0x01, AX
+	JNZ          update
+	VMULPS       Z26, Z0, Z0
+	VMOVUPS      Z0, (BX)
+	VMULPS       Z26, Z1, Z1
+	VMOVUPS      Z1, 64(BX)
+	VMULPS       Z26, Z2, Z2
+	VMOVUPS      Z2, 128(BX)
+	VZEROUPPER
+	RET
+
+update:
+	VMULPS      Z26, Z0, Z0
+	VFMADD231PS (BX), Z27, Z0
+	VMOVUPS     Z0, (BX)
+	VMULPS      Z26, Z1, Z1
+	VFMADD231PS 64(BX), Z27, Z1
+	VMOVUPS     Z1, 64(BX)
+	VMULPS      Z26, Z2, Z2
+	VFMADD231PS 128(BX), Z27, Z2
+	VMOVUPS     Z2, 128(BX)
+	VZEROUPPER
+	RET
+
+// func wideF3264AVX512(depth int, a *float32, aStep int, b *float32, other *float32, bStep int, c *float32, alpha float32, beta float32)
+// Requires: AVX, AVX512F
+TEXT ·wideF3264AVX512(SB), NOSPLIT, $0-64
+	MOVQ   depth+0(FP), AX
+	MOVQ   b+24(FP), CX
+	MOVQ   bStep+40(FP), DX
+	MOVQ   c+48(FP), BX
+	MOVQ   other+32(FP), SI
+	MOVQ   a+8(FP), DI
+	MOVQ   aStep+16(FP), R8
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	TESTQ  AX, AX
+	JZ     steps_done
+
+steps:
+	VMOVUPS      (CX), Z22
+	VMOVUPS      64(CX), Z23
+	VMOVUPS      (SI), Z24
+	VMOVUPS      64(SI), Z25
+	VBROADCASTSS (DI), Z28
+	VFMADD231PS  Z22, Z28, Z0
+	VFMADD231PS  Z23, Z28, Z1
+	VFMADD231PS  Z24, Z28, Z2
+	VFMADD231PS  Z25, Z28, Z3
+	ADDQ         R8, DI
+	ADDQ         DX, CX
+	ADDQ         DX, SI
+	DECQ         AX
+	JNZ          steps
+
+steps_done:
+	VBROADCASTSS alpha+56(FP), Z26
+	VBROADCASTSS beta+60(FP), Z27
+	MOVL         beta+60(FP), AX
+	SHLL         $0x01, AX
+	JNZ          update
+	VMULPS       Z26, Z0, Z0
+	VMOVUPS      Z0, (BX)
+	VMULPS       Z26, Z1, Z1
+	VMOVUPS      Z1, 64(BX)
+	VMULPS       Z26, Z2, Z2
+	VMOVUPS      Z2, 128(BX)
+	VMULPS       Z26, Z3, Z3
+	VMOVUPS      Z3, 192(BX)
+	VZEROUPPER
+	RET
+
+update:
+	VMULPS      Z26, Z0, Z0
+	VFMADD231PS (BX), Z27, Z0
+	VMOVUPS     Z0, (BX)
+	VMULPS      Z26, Z1, Z1
+	VFMADD231PS 64(BX), Z27, Z1
+	VMOVUPS     Z1, 64(BX)
+	VMULPS      Z26, Z2, Z2
+	VFMADD231PS 128(BX), Z27, Z2
+	VMOVUPS     Z2, 128(BX)
+	VMULPS      Z26, Z3, Z3
+	VFMADD231PS 192(BX), Z27, Z3
+	VMOVUPS     Z3, 192(BX)
+	VZEROUPPER
+	RET
+
+// func wideF1648AVX512(depth int, a *float32, aStep int, b *uint16, other *uint16, bStep int, c *float32, alpha float32, beta float32)
+// Requires: AVX, AVX512F
+TEXT ·wideF1648AVX512(SB), NOSPLIT, $0-64
+	MOVQ   depth+0(FP), AX
+	MOVQ   b+24(FP), CX
+	MOVQ   bStep+40(FP), DX
+	MOVQ   c+48(FP), BX
+	MOVQ   other+32(FP), SI
+	MOVQ   a+8(FP), DI
+	MOVQ   aStep+16(FP), R8
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	TESTQ  AX, AX
+	JZ     steps_done
+
+steps:
+	VCVTPH2PS    (CX), Z22
+	VCVTPH2PS    32(CX), Z23
+	VCVTPH2PS    (SI), Z24
+	VBROADCASTSS (DI), Z28
+	VFMADD231PS  Z22, Z28, Z0
+	VFMADD231PS  Z23, Z28, Z1
+	VFMADD231PS  Z24, Z28, Z2
+	ADDQ         R8, DI
+	ADDQ         DX, CX
+	ADDQ         DX, SI
+	DECQ         AX
+	JNZ          steps
+
+steps_done:
+	VBROADCASTSS alpha+56(FP), Z26
+	VBROADCASTSS beta+60(FP), Z27
+	MOVL         beta+60(FP), AX
+	SHLL         $0x01, AX
+	JNZ          update
+	VMULPS       Z26, Z0, Z0
+	VMOVUPS      Z0, (BX)
+	VMULPS       Z26, Z1, Z1
+	VMOVUPS      Z1, 64(BX)
+	VMULPS       Z26, Z2, Z2
+	VMOVUPS      Z2, 128(BX)
+	VZEROUPPER
+	RET
+
+update:
+	VMULPS      Z26, Z0, Z0
+	VFMADD231PS (BX), Z27, Z0
+	VMOVUPS     Z0, (BX)
+	VMULPS      Z26, Z1, Z1
+	VFMADD231PS 64(BX), Z27, Z1
+	VMOVUPS     Z1, 64(BX)
+	VMULPS      Z26, Z2, Z2
+	VFMADD231PS 128(BX), Z27, Z2
+	VMOVUPS     Z2, 128(BX)
+	VZEROUPPER
+	RET
+
+// func wideF1664AVX512(depth int, a *float32, aStep int, b *uint16, other *uint16, bStep int, c *float32, alpha float32, beta float32)
+// Requires: AVX, AVX512F
+TEXT ·wideF1664AVX512(SB), NOSPLIT, $0-64
+	MOVQ   depth+0(FP), AX
+	MOVQ   b+24(FP), CX
+	MOVQ   bStep+40(FP), DX
+	MOVQ   c+48(FP), BX
+	MOVQ   other+32(FP), SI
+	MOVQ   a+8(FP), DI
+	MOVQ   aStep+16(FP), R8
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	TESTQ  AX, AX
+	JZ     steps_done
+
+steps:
+	VCVTPH2PS    (CX), Z22
+	VCVTPH2PS    32(CX), Z23
+	VCVTPH2PS    (SI), Z24
+	VCVTPH2PS    32(SI), Z25
+	VBROADCASTSS (DI), Z28
+	VFMADD231PS  Z22, Z28, Z0
+	VFMADD231PS  Z23, Z28, Z1
+	VFMADD231PS  Z24, Z28, Z2
+	VFMADD231PS  Z25, Z28, Z3
+	ADDQ         R8, DI
+	ADDQ         DX, CX
+	ADDQ         DX, SI
+	DECQ         AX
+	JNZ          steps
+
+steps_done:
+	VBROADCASTSS alpha+56(FP), Z26
+	VBROADCASTSS beta+60(FP), Z27
+	MOVL         beta+60(FP), AX
+	SHLL         $0x01, AX
+	JNZ          update
+	VMULPS       Z26, Z0, Z0
+	VMOVUPS      Z0, (BX)
+	VMULPS       Z26, Z1, Z1
+	VMOVUPS      Z1, 64(BX)
+	VMULPS       Z26, Z2, Z2
+	VMOVUPS      Z2, 128(BX)
+	VMULPS       Z26, Z3, Z3
+	VMOVUPS      Z3, 192(BX)
+	VZEROUPPER
+	RET
+
+update:
+	VMULPS      Z26, Z0, Z0
+	VFMADD231PS (BX), Z27, Z0
+	VMOVUPS     Z0, (BX)
+	VMULPS      Z26, Z1, Z1
+	VFMADD231PS 64(BX), Z27, Z1
+	VMOVUPS     Z1, 64(BX)
+	VMULPS      Z26, Z2, Z2
+	VFMADD231PS 128(BX), Z27, Z2
+	VMOVUPS     Z2, 128(BX)
+	VMULPS      Z26, Z3, Z3
+	VFMADD231PS 192(BX), Z27, Z3
+	VMOVUPS     Z3, 192(BX)
 	VZEROUPPER
 	RET
 

@@ -132,9 +132,15 @@ func attendRows[T Cached](s *Scratch, h *Head[T], q *Queries, first, rows int) {
 	s.scores = grow(s.scores, inputRows*scoreStep)
 	alpha := float32(1 / math.Sqrt(float64(dim)))
 	perPage := c.PageTokens / PageUnit
-	for unit := range units {
-		keys := h.keys(unit / perPage)[unit%perPage*dim*PageUnit:]
-		tile(format, rows, dim, &s.queries[0], 4*dim, 4, unsafe.Pointer(&keys[0]), PageUnit*size, PageUnit, &s.scores[unit*PageUnit], 4*scoreStep, alpha, 0)
+	keysOf := func(unit int) unsafe.Pointer {
+		return unsafe.Pointer(&h.keys(unit / perPage)[unit%perPage*dim*PageUnit])
+	}
+	for unit := 0; unit < units; unit++ {
+		if rows == 1 && unit+1 < units && wide(format, dim, &s.queries[0], 4, keysOf(unit), keysOf(unit+1), PageUnit*size, 2*PageUnit, &s.scores[unit*PageUnit], alpha, 0) {
+			unit++
+			continue
+		}
+		tile(format, rows, dim, &s.queries[0], 4*dim, 4, keysOf(unit), PageUnit*size, PageUnit, &s.scores[unit*PageUnit], 4*scoreStep, alpha, 0)
 	}
 
 	var inverse [inputRows]float32
@@ -154,7 +160,12 @@ func attendRows[T Cached](s *Scratch, h *Head[T], q *Queries, first, rows int) {
 			beta = 1
 		}
 		for col := 0; col < valueStep; {
-			cols := min(32, valueStep-col)
+			cols := min(64, valueStep-col)
+			if rows == 1 && cols > 32 && wide(format, tokens, &s.scores[page*c.PageTokens], 4, unsafe.Pointer(&values[col]), unsafe.Pointer(&values[col+32]), valueStep*size, cols, &s.sums[col], 1, beta) {
+				col += cols
+				continue
+			}
+			cols = min(32, cols)
 			tile(format, rows, tokens, &s.scores[page*c.PageTokens], 4*scoreStep, 4, unsafe.Pointer(&values[col]), valueStep*size, cols, &s.sums[col], 4*valueStep, 1, beta)
 			col += cols
 		}

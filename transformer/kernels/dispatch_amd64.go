@@ -82,3 +82,23 @@ func tileOnce(format Format, rows, depth int, a *float32, aRow, aStep int, b uns
 		return rows
 	}
 }
+
+// wide is tile for one row of 64 or 48 columns, whose first 32 begin at b, the others at other. ok is false where there is nothing better
+// than two tiles.
+func wide(format Format, depth int, a *float32, aStep int, b, other unsafe.Pointer, bStep, cols int, c *float32, alpha, beta float32) (ok bool) {
+	switch {
+	case level != AVX512:
+		return false
+	case format == F32 && cols == 64:
+		wideF3264AVX512(depth, a, aStep, (*float32)(b), (*float32)(other), bStep, c, alpha, beta)
+	case format == F32 && cols == 48:
+		wideF3248AVX512(depth, a, aStep, (*float32)(b), (*float32)(other), bStep, c, alpha, beta)
+	case format == F16 && cols == 64:
+		wideF1664AVX512(depth, a, aStep, (*uint16)(b), (*uint16)(other), bStep, c, alpha, beta)
+	case format == F16 && cols == 48:
+		wideF1648AVX512(depth, a, aStep, (*uint16)(b), (*uint16)(other), bStep, c, alpha, beta)
+	default:
+		return false
+	}
+	return true
+}

@@ -23,6 +23,10 @@ func tileOnce(format Format, rows, depth int, a *float32, aRow, aStep int, b uns
 	return rows
 }
 
+func wide(Format, int, *float32, int, unsafe.Pointer, unsafe.Pointer, int, int, *float32, float32, float32) (ok bool) {
+	return false
+}
+
 func pause(n int) {
 	for range n {
 	}

@@ -32,6 +32,10 @@ func main() {
 			tile2(t, rows)
 		}
 	}
+	for _, t := range []element{float32s, float16s} {
+		wide512(t, 48)
+		wide512(t, 64)
+	}
 
 	for _, v := range []vector{wide, narrow} {
 		v.add()

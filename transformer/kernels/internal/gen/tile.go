@@ -46,11 +46,21 @@ func (t element) load(from Mem, to reg.Register) {
 
 const tileSignature = "func(depth int, a *float32, aRow, aStep int, b %s, bStep int, c *float32, cRow int, alpha, beta float32)"
 
+const wideSignature = "func(depth int, a *float32, aStep int, b, other %s, bStep int, c *float32, alpha, beta float32)"
+
 // tile512 holds a tile of rows x cols sums in registers.
 func tile512(t element, rows, cols int) {
 	name := fmt.Sprintf("tile%s%dx%dAVX512", t, rows, cols)
 	function(name, fmt.Sprintf(tileSignature, t.goType()), name+" is one tile of a matrix product: see tile.go.")
 	tile(t, tileShape{rows: rows, vectors: cols / 16, width: 16, regs: zmm, b: zmm[24:26], a: zmm[28:32], scales: zmm[26:28]})
+}
+
+// wide512 is a tile of one row whose columns come from two places, b the first 32 and other the rest: with as many sums on their way, one
+// hardly waits for the addition before it.
+func wide512(t element, cols int) {
+	name := fmt.Sprintf("wide%s%dAVX512", t, cols)
+	function(name, fmt.Sprintf(wideSignature, t.goType()), name+" is one row of a matrix product: see wide.")
+	tile(t, tileShape{rows: 1, vectors: cols / 16, width: 16, other: true, regs: zmm, b: zmm[22:26], a: zmm[28:32], scales: zmm[26:28]})
 }
 
 // tile2 is for AVX2: 16 columns at a time, in fewer registers.
@@ -62,11 +72,18 @@ func tile2(t element, rows int) {
 
 type tileShape struct {
 	rows, vectors, width int
+	other                bool // the columns after the first 32 begin at another pointer
 	regs, b, a, scales   []reg.VecPhysical
 }
 
 func tile(t element, s tileShape) {
-	depth, b, bStep, c, cRow := param("depth"), param("b"), param("bStep"), param("c"), param("cRow")
+	depth, b, bStep, c := param("depth"), param("b"), param("bStep"), param("c")
+	var other, cRow reg.GPVirtual
+	if s.other {
+		other = param("other")
+	} else {
+		cRow = param("cRow")
+	}
 	base, aStep := []reg.Register{param("a")}, param("aStep")
 	var aRow, aRow3 reg.GPVirtual
 	if s.rows > 1 {
@@ -101,7 +118,11 @@ func tile(t element, s tileShape) {
 	}
 	loop("steps", depth, func() {
 		for j := range s.vectors {
-			t.load(Mem{Base: b, Disp: j * s.width * t.size()}, s.b[j])
+			if from := j * s.width; s.other && from >= 32 {
+				t.load(Mem{Base: other, Disp: (from - 32) * t.size()}, s.b[j])
+			} else {
+				t.load(Mem{Base: b, Disp: from * t.size()}, s.b[j])
+			}
 		}
 		for i := range s.rows {
 			a := s.a[i%len(s.a)]
@@ -114,6 +135,9 @@ func tile(t element, s tileShape) {
 			ADDQ(aStep, r)
 		}
 		ADDQ(bStep, b)
+		if s.other {
+			ADDQ(bStep, other)
+		}
 	})
 
 	alpha, beta := s.scales[0], s.scales[1]
@@ -132,7 +156,9 @@ func tile(t element, s tileShape) {
 			VMULPS(alpha, sum(i, j), sum(i, j))
 			VMOVUPS(sum(i, j), Mem{Base: c, Disp: 4 * s.width * j})
 		}
-		ADDQ(cRow, c)
+		if i+1 < s.rows {
+			ADDQ(cRow, c)
+		}
 	}
 	ret()
 	Label("update")
@@ -142,7 +168,9 @@ func tile(t element, s tileShape) {
 			VFMADD231PS(Mem{Base: c, Disp: 4 * s.width * j}, beta, sum(i, j))
 			VMOVUPS(sum(i, j), Mem{Base: c, Disp: 4 * s.width * j})
 		}
-		ADDQ(cRow, c)
+		if i+1 < s.rows {
+			ADDQ(cRow, c)
+		}
 	}
 	ret()
 }
