@@ -114,7 +114,7 @@ func (s *sampler) next(work *scratch, logits []float32, top int) (Token, error) 
 			token.Top = append(token.Top, Token{ID: int(id), LogProb: float64(logits[id])})
 		}
 	}
-	sum, err := logSum(logits)
+	sum, err := logSum(logits, logits[best])
 	if err != nil {
 		return Token{}, err
 	}

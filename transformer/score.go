@@ -83,7 +83,12 @@ func (j *scoring) take(_ *scratch, i int, logits []float32) {
 			j.terms[c][depth] = float64(logits[choice[depth]])
 		}
 	}
-	sum, err := logSum(logits) // overwrites them
+	best := kernels.ArgMax(logits)
+	if best < 0 {
+		j.fail(errNotFinite)
+		return
+	}
+	sum, err := logSum(logits, logits[best]) // overwrites them
 	if err != nil {
 		j.fail(err)
 	}
@@ -174,13 +179,13 @@ func (p *peek) take(_ *scratch, _ int, logits []float32) {
 func (p *peek) next(*sequence) bool { return true }
 func (p *peek) fail(err error)      { p.err = err }
 
-// logSum gives the logarithm of the sum of exp(logits), which it overwrites.
-func logSum(logits []float32) (float64, error) {
-	sum := kernels.Softmax(logits, 1)
+// logSum gives the logarithm of the sum of exp(logits), which it overwrites. largest is the greatest of them.
+func logSum(logits []float32, largest float32) (float64, error) {
+	sum := float64(kernels.ExpSum(logits, largest))
 	if math.IsNaN(sum) || math.IsInf(sum, 0) {
 		return 0, errNotFinite
 	}
-	return sum, nil
+	return float64(largest) + math.Log(sum), nil
 }
 
 // logSoftmax sets out to the logarithm of softmax(logits).

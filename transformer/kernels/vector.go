@@ -27,6 +27,10 @@ func Softmax(x []float32, by float32) float64 {
 	return float64(shift) + math.Log(float64(sum))
 }
 
+// ExpSum sets x to exp(x - shift) and gives the sum. With the greatest element as shift nothing overflows, and its logarithm plus shift is
+// that of the sum of exp(x).
+func ExpSum(x []float32, shift float32) float32 { return expSum(x, 1, shift) }
+
 // greatest is the greatest of by·x.
 func greatest(x []float32, by float32) float32 {
 	if by >= 0 {

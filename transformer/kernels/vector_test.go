@@ -273,3 +273,16 @@ func BenchmarkVector(b *testing.B) {
 		})
 	}
 }
+
+func TestExpSum(t *testing.T) {
+	for _, n := range []int{1, 7, 16, 100, 1001} {
+		x := randomFloats(rand.New(rand.NewPCG(uint64(n), 1)), n)
+		var want float64
+		for _, v := range x {
+			want += math.Exp(float64(v) - 2)
+		}
+		first := x[0]
+		require.InEpsilon(t, want, ExpSum(x, 2), 1e-5)
+		require.InEpsilon(t, math.Exp(float64(first)-2), x[0], 1e-5)
+	}
+}
