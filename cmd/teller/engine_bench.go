@@ -48,9 +48,11 @@ type benchResult struct {
 	MaxTS       float64   `json:"max_ts"`
 	FirstMS     float64   `json:"first_token_ms"`    // mean time until a sequence's first token
 	PeakMemory  int       `json:"peak_memory_bytes"` // of the process until then; 0: not known
+	BaseMemory  int       `json:"base_memory_bytes"` // of the process before the model was opened
 }
 
 func (c engineBenchCmd) Run(ctx context.Context) error {
+	base := peakMemory()
 	file, model, err := c.open()
 	if err != nil {
 		return err
@@ -70,7 +72,7 @@ func (c engineBenchCmd) Run(ctx context.Context) error {
 				return err
 			}
 			r.Model, r.Parameters, r.Device, r.Kernels = file.Name, file.Weights.Parameters(), engine.Device(), string(kernels.Active())
-			r.Format, r.Threads = model.Format(), engine.Threads()
+			r.Format, r.Threads, r.BaseMemory = model.Format(), engine.Threads(), base
 			results = append(results, r)
 			return nil
 		}
@@ -165,8 +167,8 @@ func runSequences(ctx context.Context, engine *transformer.Engine, prompt, gener
 
 func printBench(results []benchResult) error {
 	out := bufio.NewWriter(os.Stdout)
-	fmt.Fprintln(out, "| model | weights | kernels | threads | test | tokens/s | min | max | first token ms | peak MB |")
-	fmt.Fprintln(out, "|---|---|---|---:|---|---:|---:|---:|---:|---:|")
+	fmt.Fprintln(out, "| model | weights | kernels | threads | test | tokens/s | min | max | first token ms | peak MB | before the model |")
+	fmt.Fprintln(out, "|---|---|---|---:|---|---:|---:|---:|---:|---:|---:|")
 	for _, r := range results {
 		test := fmt.Sprintf("pp%d", r.Prompt)
 		if r.Generate > 0 {
@@ -175,8 +177,8 @@ func printBench(results []benchResult) error {
 				test += fmt.Sprintf(" x %d", r.Sequences)
 			}
 		}
-		fmt.Fprintf(out, "| %s %.0fM | %s | %s | %d | %s | %.1f ± %.1f | %.1f | %.1f | %.2f | %d |\n", r.Model, float64(r.Parameters)/1e6, r.Format,
-			r.Kernels, r.Threads, test, r.AverageTS, r.DeviationTS, r.MinTS, r.MaxTS, r.FirstMS, r.PeakMemory>>20)
+		fmt.Fprintf(out, "| %s %.0fM | %s | %s | %d | %s | %.1f ± %.1f | %.1f | %.1f | %.2f | %d | %d |\n", r.Model, float64(r.Parameters)/1e6, r.Format,
+			r.Kernels, r.Threads, test, r.AverageTS, r.DeviationTS, r.MinTS, r.MaxTS, r.FirstMS, r.PeakMemory>>20, r.BaseMemory>>20)
 	}
 	return out.Flush()
 }
