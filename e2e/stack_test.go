@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -273,12 +274,17 @@ func (a *apiProc) said(conversation string) (texts []string) {
 	return texts
 }
 
-// freeAddress gives a port below those that the system gives to outgoing connections, one of which could
-// have taken it by the time a process listens there.
+// lastPort is the port that freeAddress gave last. It gives each only once, so that two processes that have not
+// started yet never hold the same, and only ports below those that the system gives to outgoing connections,
+// one of which could have taken the port by the time a process listens there.
+var lastPort atomic.Int32
+
+func init() { lastPort.Store(10000 + rand.Int32N(8000)) }
+
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	for range 100 {
-		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10000+rand.IntN(10000))); err == nil {
+	for range 1000 {
+		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", lastPort.Add(1))); err == nil {
 			l.Close()
 			return l.Addr().String()
 		}

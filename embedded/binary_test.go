@@ -7,11 +7,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -61,12 +64,21 @@ func environment(t testing.TB) map[string]string {
 	}
 }
 
+// lastPort is the port that freeAddress gave last: each only once, and none that the server takes for its inside.
+var lastPort atomic.Int32
+
+func init() { lastPort.Store(10000 + rand.Int32N(8000)) }
+
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	l, err := listenInside()
-	require.NoError(t, err)
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	for range 1000 {
+		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", lastPort.Add(1))); err == nil {
+			_ = l.Close()
+			return l.Addr().String()
+		}
+	}
+	require.FailNow(t, "no port is free")
+	return ""
 }
 
 // command prepares the binary with only these variables of ours set.
