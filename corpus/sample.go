@@ -18,7 +18,7 @@ const (
 
 // settledDraws is how often an epoch has each account question with its fact in the context: copying a
 // value is harder to learn than a fixed answer, and each draw has new values.
-const settledDraws = 4
+const settledDraws = 3
 
 // Examples gives one example for each phrasing of a split, and a second one for account questions:
 // with the fact in the context and without it. The order is the corpus's; the same seed gives the

@@ -134,7 +134,17 @@ func (t trainCmd) material() (*corpus.Corpus, []train.Dataset, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return c, sets, train.AddLabelled(sets, labelled)
+	if err := train.AddLabelled(sets, labelled); err != nil {
+		return nil, nil, err
+	}
+	if t.Corpus != "" { // its intents are others
+		return c, sets, nil
+	}
+	equivalents, err := c.Equivalents()
+	if err != nil {
+		return nil, nil, err
+	}
+	return c, sets, train.AddEquivalents(sets, equivalents)
 }
 
 func (t trainCmd) train(ctx context.Context, out io.Writer, c *corpus.Corpus, sets []train.Dataset, o train.Options) error {

@@ -23,6 +23,7 @@ type trainingSet struct {
 	name              string
 	labels            transformer.LabelSet
 	training, heldOut []Row
+	intents           []Row // those of training whose label is an intent of the corpus, under that intent
 }
 
 // newSource holds a part of each data set out. The part depends on the data alone, not on the run's seed, so that no figure measured on it
@@ -31,10 +32,16 @@ func newSource(c *corpus.Corpus, sets []Dataset) source {
 	s := source{corpus: c}
 	for _, d := range sets {
 		training, heldOut := d.Split(holdoutSeed)
+		var intents []Row
+		for _, row := range training {
+			if intent, ok := d.Intents[row.Expected]; ok {
+				intents = append(intents, Row{Input: row.Input, Expected: intent})
+			}
+		}
 		if slices.Contains(d.labels().Names, transformer.OutOfScopeLabel) {
 			training = append(training, outOfScope(c)...)
 		}
-		s.sets = append(s.sets, trainingSet{d.Name, d.labels(), training, heldOut})
+		s.sets = append(s.sets, trainingSet{d.Name, d.labels(), training, heldOut, intents})
 	}
 	return s
 }
@@ -159,8 +166,10 @@ func (s *stream) pass(rng *rand.Rand) []lesson {
 	var lessons []lesson
 	examples := s.corpusPass(rng)
 	for _, e := range examples {
-		lessons = append(lessons, lessonOf(e))
-		if e.Kind != corpus.Account && rng.Float64() < s.options.LabelOnly { // those come often enough
+		if e.Kind == corpus.Account || rng.Float64() < s.options.Replies {
+			lessons = append(lessons, lessonOf(e))
+		}
+		if e.Kind != corpus.Account && rng.Float64() < s.options.LabelOnly {
 			only := lessonOf(e)
 			only.prompt, only.replies = slices.Clone(only.prompt), false // each is mistyped in its own way
 			lessons = append(lessons, only)
@@ -176,6 +185,9 @@ func (s *stream) pass(rng *rand.Rand) []lesson {
 			for times := share; times > 0 && rng.Float64() < times; times-- {
 				lessons = append(lessons, lessonOfRow(set.name, row))
 			}
+		}
+		for _, row := range set.intents {
+			lessons = append(lessons, lessonOfRow(transformer.TellerNamespace, row))
 		}
 	}
 	rng.Shuffle(len(lessons), func(i, j int) { lessons[i], lessons[j] = lessons[j], lessons[i] })

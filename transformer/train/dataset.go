@@ -21,6 +21,8 @@ type Dataset struct {
 	Rows []Row
 	// Extra rows are trained on and never held out: paraphrases of our own for the data set's labels.
 	Extra []Row
+	// Intents are the labels whose rows are trained on a second time under an intent of the corpus, which asks for the same.
+	Intents map[string]string
 }
 
 // Row is a question and its label.
@@ -72,6 +74,20 @@ func AddLabelled(sets []Dataset, labelled []corpus.Labelled) error {
 			}
 			sets[i].Extra = append(sets[i].Extra, Row{Input: row.Input, Expected: row.Label})
 		}
+	}
+	return nil
+}
+
+// AddEquivalents tells each data set which of its labels are intents of the corpus as well. It refuses a label that the set does not have.
+func AddEquivalents(sets []Dataset, equivalents corpus.Equivalents) error {
+	for i := range sets {
+		known := sets[i].labels().Names
+		for label := range equivalents[sets[i].Name] {
+			if !slices.Contains(known, label) {
+				return fmt.Errorf("train: the data set %s has no label %q, which an intent is said to equal", sets[i].Name, label)
+			}
+		}
+		sets[i].Intents = equivalents[sets[i].Name]
 	}
 	return nil
 }

@@ -34,7 +34,8 @@ type Options struct {
 
 	LabelWeight    float64            // weight of predicting the label before the reply, beside 1 for a token of the reply
 	LabelSmoothing float64            // label smoothing among a namespace's labels, 0 to less than 1
-	LabelOnly      float64            // the corpus's questions that come a second time with their label and no reply, as a share of them
+	LabelOnly      float64            // share of the corpus's questions, those about accounts apart, that a pass has with their label alone
+	Replies        float64            // share of them that it has with label and reply; account questions always come with both
 	LabelDropout   float64            // dropout of the n-grams' vectors and of the states that a label is told from, 0 to less than 1
 	SetShare       map[string]float64 // how often a pass has each training row of a data set, by name; 1 where it has none
 
@@ -65,9 +66,9 @@ func Default() Options {
 		Vocab: 2048, Hidden: 224, Intermediate: 576, Layers: 4, Heads: 4, KVHeads: 4, Window: 512,
 		BatchTokens: 4096, Rate: 2e-3, WarmUp: 100, WeightDecay: 0.1, Clip: 1, EMADecay: 0.99,
 		Dropout: 0.1, Smoothing: 0.05, PromptWeight: 0.2,
-		LabelWeight: 8, LabelOnly: 1, SetShare: map[string]float64{"banking77": 2, "clinc150": 2}, LabelSmoothing: 0.1, LabelDropout: 0.4,
+		LabelWeight: 8, LabelOnly: 1, Replies: 0.4, SetShare: map[string]float64{"banking77": 2, "clinc150": 2}, LabelSmoothing: 0.1, LabelDropout: 0.4,
 		NgramRows: 1 << 15, NgramDim: 128, NgramWords: 2, NgramCharMin: 2, NgramCharMax: 5, NgramDrop: 0.7, BagDrop: 0.1, TokenDrop: 0.3,
-		Noise: 0.6, AccountShare: 0.3, EchoesFirst: 15000, Echoes: 0.1, Unsettled: 0.1,
+		Noise: 0.6, AccountShare: 0.25, EchoesFirst: 15000, Echoes: 0.1, Unsettled: 0.1,
 		ValidateEvery: 500, CheckpointEvery: 250,
 	}
 }
@@ -110,7 +111,8 @@ func (o Options) validate() error {
 		{"EMADecay", o.EMADecay, o.EMADecay >= 0 && o.EMADecay < 1, "0 to less than 1"},
 		{"Smoothing", o.Smoothing, o.Smoothing >= 0 && o.Smoothing < 1, "0 to less than 1"},
 		{"Dropout", o.Dropout, o.Dropout >= 0 && o.Dropout < 1, "0 to less than 1"},
-		{"LabelOnly", o.LabelOnly, o.LabelOnly >= 0, "at least 0"},
+		{"LabelOnly", o.LabelOnly, o.LabelOnly >= 0 && o.LabelOnly <= 1, "0 to 1"},
+		{"Replies", o.Replies, o.Replies >= 0 && o.Replies <= 1, "0 to 1"},
 		{"LabelDropout", o.LabelDropout, o.LabelDropout >= 0 && o.LabelDropout < 1, "0 to less than 1"},
 		{"TokenDrop", o.TokenDrop, o.TokenDrop >= 0 && o.TokenDrop <= 1, "0 to 1"},
 		{"LabelWeight", o.LabelWeight, o.LabelWeight >= 0, "at least 0"},

@@ -171,7 +171,7 @@ func (x *examination) choices(ctx context.Context, temperatures map[string]float
 	return nil
 }
 
-// own is the corpus as a data set: the last question of each dialogue, all that the linear classifier sees of it.
+// own is the corpus as a data set: the last question of each dialogue, all that the linear classifier sees of it, and what data sets add.
 func (s source) own() trainingSet {
 	rows := func(split corpus.Split) (out []Row) {
 		for _, e := range s.corpus.Examples(split, streamValidation) {
@@ -179,7 +179,11 @@ func (s source) own() trainingSet {
 		}
 		return out
 	}
-	return trainingSet{name: transformer.TellerNamespace, training: rows(corpus.Train), heldOut: rows(corpus.Validation)}
+	own := trainingSet{name: transformer.TellerNamespace, training: rows(corpus.Train), heldOut: rows(corpus.Validation)}
+	for _, set := range s.sets {
+		own.training = append(own.training, set.intents...)
+	}
+	return own
 }
 
 // baseline gives what the linear classifier reaches on the same rows.
@@ -213,7 +217,7 @@ func (x *examination) answers(ctx context.Context) error {
 		intent, _ := x.source.corpus.Intent(label)
 		switch e.Kind {
 		case corpus.Refusal:
-			x.report.Refusals.count(good)
+			x.report.Refusals.count(intent.Kind == corpus.Refusal)
 		case corpus.LookAlike:
 			x.report.Refused.count(intent.Kind == corpus.Refusal)
 		case corpus.Account:
