@@ -15,16 +15,20 @@ import (
 // EngineOptions bound: a request that finds no room waits for its turn. At rest an engine has no goroutine.
 type Engine struct {
 	model   *Model
+	options EngineOptions
 	slots   int
 	threads int
-	chunk   int // tokens of a step
 
 	mu      sync.Mutex
 	waiting []*sequence // in their order
 	looping bool
+	name    string // of the device
+	window  int    // tokens
+	refused error  // why accelerators don't compute
 
 	// The loop's own.
-	device  device // nil until the first request
+	chunk   int          // tokens of a step
+	device  llama.Device // the processor's is nil until the first request
 	pages   *pages
 	running []*sequence
 	batch   llama.Batch
@@ -34,52 +38,38 @@ type Engine struct {
 	take    llama.Take
 }
 
-// device computes steps; its memory holds the keys and values.
-type device interface {
-	Step(*llama.Batch, llama.Take)
-	// Rest says that no step will follow soon.
-	Rest()
-}
-
 // EngineOptions bound what an engine takes. The zero value leaves all to the engine.
 type EngineOptions struct {
 	// Slots is how many sequences run at once at most. 0: as many as the cache has room for when none is longer than 2,048 tokens, at most 64.
 	Slots int
-	// CacheBytes bounds the memory of keys and values; at least one page is taken. 0: a quarter of the memory that is available, or what
-	// Slots whole windows need when that is less.
+	// CacheBytes bounds the memory of keys and values; at least one page is taken. 0: a quarter of the memory that is available, on an
+	// accelerator all that it has left, or what Slots whole windows need when that is less.
 	CacheBytes int
 	// Threads is how many threads compute; 0 for as many as GOMAXPROCS.
 	Threads int
 	// Chunk is how many tokens a step carries at most, so how long a sequence waits for others' prompts. 0: by the model's size.
 	Chunk int
+	// Accelerators compute in place of this machine's processor: the first of them that can.
+	Accelerators []llama.Accelerator
 }
 
 // NewEngine makes an engine that runs up to slots sequences at once, 0 for as many as the cache holds, with the defaults of EngineOptions.
 func NewEngine(m *Model, slots int) *Engine { return NewEngineWith(m, EngineOptions{Slots: slots}) }
 
-// NewEngineWith makes an engine.
+// NewEngineWith makes an engine. Accelerators get the model's weights at once, so that it is known whether they can compute; without one
+// that can, the processor does: see Device and Refused.
 func NewEngineWith(m *Model, o EngineOptions) *Engine {
-	e := &Engine{model: m, threads: o.Threads, chunk: o.Chunk}
+	e := &Engine{model: m, options: o, threads: o.Threads}
 	if e.threads < 1 {
 		e.threads = runtime.GOMAXPROCS(0)
 	}
-	if e.chunk < 1 {
-		e.chunk = chunkOf(m.net)
-	}
-	bound := o.CacheBytes
-	if bound < 1 {
-		bound = availableMemory() / 4
-	}
-	count := max(1, bound/m.net.PageBytes())
-	window := llama.PagesOf(m.Window())
-	e.slots = o.Slots
-	if e.slots < 1 {
-		e.slots = max(1, min(maxSlots, count/min(window, llama.PagesOf(usualTokens))))
-	}
-	e.pages = newPages(min(count, e.slots*window))
 	e.take = func(worker, output int, logits []float32) {
 		at := e.at[output]
 		at.sequence.job.take(&e.scratch[worker], at.token, logits)
+	}
+	if e.accelerate(o.Accelerators); e.device == nil {
+		e.slots = o.Slots
+		e.useProcessor()
 	}
 	return e
 }
@@ -101,16 +91,17 @@ func chunkOf(m *llama.Model) int {
 func (e *Engine) Slots() int { return e.slots }
 
 // Window is how many tokens a sequence can have, prompt and reply together: the model's window, or what the cache holds.
-func (e *Engine) Window() int { return min(e.model.Window(), e.pages.count()*llama.PageTokens) }
+func (e *Engine) Window() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.window
+}
 
 // Vocab is the model's number of tokens.
 func (e *Engine) Vocab() int { return e.model.Vocab() }
 
 // Threads is how many threads compute.
 func (e *Engine) Threads() int { return e.threads }
-
-// Device names what computes: "cpu".
-func (e *Engine) Device() string { return "cpu" }
 
 // run waits until a sequence ended or ctx did.
 func (e *Engine) run(ctx context.Context, s *sequence) error {

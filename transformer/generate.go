@@ -68,13 +68,14 @@ func (e *Engine) Generate(ctx context.Context, prompt []int, opts GenerateOption
 	if err := opts.validate(e.model); err != nil {
 		return Result{}, err
 	}
-	if err := e.model.check(prompt, len(prompt), e.Window()); err != nil {
+	window := e.Window() // a device that fails may change it
+	if err := e.model.check(prompt, len(prompt), window); err != nil {
 		return Result{}, err
 	}
 	if err := ctx.Err(); err != nil {
 		return Result{}, err
 	}
-	g := newGeneration(e, prompt, opts)
+	g := newGeneration(e.model, window, prompt, opts)
 	if onToken != nil {
 		g.news = make(chan struct{}, 1)
 	}
@@ -145,19 +146,19 @@ type generation struct {
 // usualReply is for how many tokens room is made at first.
 const usualReply = 512
 
-func newGeneration(e *Engine, prompt []int, opts GenerateOptions) *generation {
-	g := &generation{model: e.model, opts: opts}
+func newGeneration(m *Model, window int, prompt []int, opts GenerateOptions) *generation {
+	g := &generation{model: m, opts: opts}
 	first := len(prompt)
-	if set, ok := e.model.labelsAfter(prompt); ok && first < e.Window() {
+	if set, ok := m.labelsAfter(prompt); ok && first < window {
 		g.labels = &set
 		first++
 	}
-	room := e.Window() - first + 1 // the last token need not go through the model
+	room := window - first + 1 // the last token need not go through the model
 	g.most, g.limit = room, FinishWindow
 	if opts.MaxTokens > 0 && opts.MaxTokens <= room {
 		g.most, g.limit = opts.MaxTokens, FinishMaxTokens
 	}
-	g.sampler.start(opts.Sampling, prompt, e.model.Vocab())
+	g.sampler.start(opts.Sampling, prompt, m.Vocab())
 	g.result.Tokens = make([]Token, 0, min(g.most, usualReply))
 	g.sequence = newSequence(g, prompt, first+g.most-1)
 	g.sequence.stable = g.sequence.most

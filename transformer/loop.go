@@ -34,7 +34,10 @@ func (e *Engine) cancel(s *sequence) {
 func (e *Engine) loop() {
 	for e.admit() {
 		e.plan()
-		e.device.Step(&e.batch, e.take)
+		if err := e.device.Step(&e.batch, e.take); err != nil {
+			e.lose(err)
+			continue
+		}
 		e.settle()
 	}
 }
@@ -58,8 +61,16 @@ func (e *Engine) admit() bool {
 		}
 		e.waiting = nil
 	}
-	for len(e.waiting) > 0 && len(e.running) < e.slots && e.pages.promise(llama.PagesOf(e.waiting[0].most)) {
-		e.running = append(e.running, e.waiting[0])
+	for len(e.waiting) > 0 && len(e.running) < e.slots {
+		s := e.waiting[0]
+		if s.most > e.window { // it was larger while a device with more room was at work
+			s.job.fail(&WindowError{Tokens: s.most, Window: e.window})
+			close(s.ended)
+		} else if e.pages.promise(llama.PagesOf(s.most)) {
+			e.running = append(e.running, s)
+		} else {
+			break
+		}
 		e.waiting = slices.Delete(e.waiting, 0, 1)
 	}
 	e.looping = len(e.running) > 0
@@ -67,18 +78,6 @@ func (e *Engine) admit() bool {
 		e.device.Rest()
 	}
 	return e.looping
-}
-
-// open makes the device when it is first needed.
-func (e *Engine) open() (err error) {
-	if e.device == nil {
-		var cpu *llama.CPU
-		if cpu, err = llama.NewCPU(e.model.net, e.pages.count(), e.threads); err == nil {
-			e.device = cpu
-			e.scratch = make([]scratch, cpu.Threads())
-		}
-	}
-	return err
 }
 
 // plan fills the batch: the next token of every sequence that is generating, and as much of the prompts of the others as the rest of the
@@ -131,10 +130,15 @@ func (e *Engine) settle() {
 			e.end(s)
 		}
 	}
+	e.forget()
+	runtime.Gosched() // lets those run who wait for the tokens
+}
+
+// forget drops what the step was about.
+func (e *Engine) forget() {
 	clear(e.stepped)
 	e.stepped = e.stepped[:0]
 	clear(e.at)
-	runtime.Gosched() // lets those run who wait for the tokens
 }
 
 // end gives back what a sequence holds.

@@ -78,7 +78,9 @@ func (s *State) Append(ctx context.Context, tokens []int) ([]float32, error) {
 		}
 		s.batch.Pieces = append(s.batch.Pieces[:0], piece)
 		s.batch.Extras = s.model.appendExtras(s.batch.Extras[:0], 0, s.tokens, s.done, s.done+n)
-		s.cpu.Step(&s.batch, s.keep)
+		if err := s.cpu.Step(&s.batch, s.keep); err != nil {
+			return nil, err
+		}
 		s.done += n
 	}
 	return s.logits, nil

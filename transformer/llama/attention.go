@@ -24,12 +24,12 @@ func (c *CPU) storeRow(_, row int) {
 	qkv := c.qkv[row*c.qkvSize():][:c.qkvSize()]
 	queries, keys, values := qkv[:qSize], qkv[qSize:qSize+kvSize], qkv[qSize+kvSize:]
 	position := c.plan.position(row)
-	cos, sin := c.angles.of(position)
+	cos, sin := c.angles.Of(position)
 	kernels.RotateHalves(keys, cos, sin)
 	c.cache.store(c.plan.layer, c.pagesOf(row), position, keys, values)
 	if row < c.plan.queries {
 		if c.plan.queries < c.plan.rows { // only queries with outputs are there, in their order
-			cos, sin = c.angles.of(c.plan.position(c.plan.outputRow[row]))
+			cos, sin = c.angles.Of(c.plan.position(c.plan.outputRow[row]))
 		}
 		kernels.RotateHalves(queries, cos, sin)
 	}
@@ -56,7 +56,7 @@ func (c *CPU) attendToken(worker, i int) {
 	key := qkv[qSize+it.head*m.HeadDim:][:m.HeadDim]
 	value := qkv[qSize+kvSize+it.head*m.HeadDim:][:m.HeadDim]
 	piece := &c.plan.batch.Pieces[it.piece]
-	cos, sin := c.angles.of(piece.First)
+	cos, sin := c.angles.Of(piece.First)
 	kernels.RotateHalves(query, cos, sin)
 	kernels.RotateHalves(key, cos, sin)
 	c.cache.storeHead(c.plan.layer, it.head, piece.Pages, piece.First, key, value)

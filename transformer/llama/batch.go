@@ -39,5 +39,5 @@ func (b *Batch) Rows() int {
 }
 
 // Take gets the logits (vocab) after one token: output numbers all outputs of a batch, piece after piece. Calls for different outputs
-// happen on several threads at once; worker, below CPU.Threads, tells these apart. logits may be overwritten; they are valid during the call.
+// happen on several threads at once; worker, below Device.Threads, tells these apart. logits may be overwritten; they are valid during the call.
 type Take func(worker, output int, logits []float32)

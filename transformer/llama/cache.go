@@ -38,7 +38,7 @@ func newCache(m *Model, pages int) (c cache, release func(), err error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("a cache of %d MB: %w", pages*m.PageBytes()>>20, err)
 	}
-	if m.cache == kernels.F32 {
+	if m.ExactCache() {
 		return newPaged[float32](m, layout, memory), release, nil
 	}
 	return newPaged[uint16](m, layout, memory), release, nil

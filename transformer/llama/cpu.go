@@ -14,8 +14,10 @@ type CPU struct {
 	pages   int
 	threads int
 	pool    *kernels.Pool // nil at rest
+	release func()        // gives the cache's memory back
+	cleanup runtime.Cleanup
 	workers []worker
-	angles  angles
+	angles  *Angles
 
 	plan plan
 	take Take
@@ -51,12 +53,13 @@ func NewCPU(m *Model, pages, threads int) (*CPU, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &CPU{model: m, cache: cache, pages: pages, threads: threads, workers: make([]worker, threads), angles: angles{frequencies: m.frequencies}}
+	c := &CPU{model: m, cache: cache, pages: pages, threads: threads, workers: make([]worker, threads), angles: NewAngles(m)}
 	for i := range c.workers {
 		c.workers[i].row = make([]float32, max(m.Hidden, m.Intermediate))
 	}
 	c.work.rows, c.work.store, c.work.attend, c.work.attendOne, c.work.take = c.rowBlock, c.storeRow, c.attendItem, c.attendToken, c.takeOutput
-	runtime.AddCleanup(c, func(release func()) { release() }, release)
+	c.release = release
+	c.cleanup = runtime.AddCleanup(c, func(release func()) { release() }, release)
 	return c, nil
 }
 
@@ -75,24 +78,33 @@ func (c *CPU) Rest() {
 	c.pool = nil
 }
 
-// Step runs a batch: it leaves the keys and values of its tokens in the cache and gives take the logits that are wanted.
-func (c *CPU) Step(b *Batch, take Take) {
+// Close ends the threads and gives the cache's memory back.
+func (c *CPU) Close() {
+	c.Rest()
+	c.cleanup.Stop()
+	c.release()
+	c.cache = nil
+}
+
+// Step runs a batch: it leaves the keys and values of its tokens in the cache and gives take the logits that are wanted. It never fails.
+func (c *CPU) Step(b *Batch, take Take) error {
 	if c.pool == nil && c.threads > 1 {
 		c.pool = kernels.NewPool(c.threads)
 	}
 	c.plan.make(c.model, b)
-	c.angles.reach(c.plan.reach)
+	c.angles.Reach(c.plan.reach)
 	c.grow(c.plan.rows)
 	c.take = take
 	c.embed(b)
-	last := len(c.model.layers) - 1
-	for i := range c.model.layers {
+	last := len(c.model.Layers) - 1
+	for i := range c.model.Layers {
 		c.plan.layer = i
-		c.layer(&c.model.layers[i], i == last)
+		c.layer(&c.model.Layers[i], i == last)
 	}
 	c.head()
 	c.take = nil
 	runtime.KeepAlive(c) // a cache's memory goes with its CPU
+	return nil
 }
 
 // grow makes room for n rows.

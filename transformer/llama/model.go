@@ -7,29 +7,29 @@ import (
 	"teller/transformer/weights"
 )
 
-// Model is weights packed for package kernels. It is read-only and shared by any number of CPUs.
+// Model is weights packed for package kernels. It is read-only and shared by any number of devices.
 type Model struct {
 	weights.Architecture
 
-	embed  *kernels.Matrix // (vocab, hidden)
-	layers []layer
-	norm   []float32       // (hidden)
-	head   *kernels.Matrix // (vocab, hidden); embed itself when the head is tied
+	Embed  *kernels.Matrix // (vocab, hidden)
+	Layers []Layer
+	Norm   []float32       // (hidden)
+	Head   *kernels.Matrix // (vocab, hidden); Embed itself when the head is tied
 
 	frequencies []float64 // (headDim/2), RoPE's radians per position
 	cache       kernels.Format
 }
 
-// layer is the weights of one decoder layer. qSize is Heads*HeadDim, kvSize KVHeads*HeadDim. The rows of q and k stand in the order in
+// Layer is the weights of one decoder layer. qSize is Heads*HeadDim, kvSize KVHeads*HeadDim. The rows of Q and K stand in the order in
 // which RoPE turns element i of a head with element i+HeadDim/2.
-type layer struct {
-	inputNorm []float32       // (hidden)
-	q         *kernels.Matrix // (qSize, hidden)
-	k, v      *kernels.Matrix // (kvSize, hidden)
-	o         *kernels.Matrix // (hidden, qSize)
-	postNorm  []float32       // (hidden)
-	gate, up  *kernels.Matrix // (intermediate, hidden)
-	down      *kernels.Matrix // (hidden, intermediate)
+type Layer struct {
+	InputNorm []float32       // (hidden)
+	Q         *kernels.Matrix // (qSize, hidden)
+	K, V      *kernels.Matrix // (kvSize, hidden)
+	O         *kernels.Matrix // (hidden, qSize)
+	PostNorm  []float32       // (hidden)
+	Gate, Up  *kernels.Matrix // (intermediate, hidden)
+	Down      *kernels.Matrix // (hidden, intermediate)
 }
 
 // Options say how weights are kept.
@@ -48,19 +48,19 @@ func New(w *weights.Model, o Options) (*Model, error) {
 	if o.ExactCache {
 		m.cache = kernels.F32
 	}
-	p.one(&m.embed, w.Embedding)
-	m.layers = make([]layer, len(w.Layers))
+	p.one(&m.Embed, w.Embedding)
+	m.Layers = make([]Layer, len(w.Layers))
 	for i := range w.Layers {
-		from, to := &w.Layers[i], &m.layers[i]
-		to.inputNorm, to.postNorm = p.vector(from.InputNorm), p.vector(from.PostNorm)
-		p.together(target{&to.q, from.Q, w.HalvesRow}, target{&to.k, from.K, w.HalvesRow}, target{&to.v, from.V, nil})
-		p.one(&to.o, from.O)
-		p.together(target{&to.gate, from.Gate, nil}, target{&to.up, from.Up, nil})
-		p.one(&to.down, from.Down)
+		from, to := &w.Layers[i], &m.Layers[i]
+		to.InputNorm, to.PostNorm = p.vector(from.InputNorm), p.vector(from.PostNorm)
+		p.together(target{&to.Q, from.Q, w.HalvesRow}, target{&to.K, from.K, w.HalvesRow}, target{&to.V, from.V, nil})
+		p.one(&to.O, from.O)
+		p.together(target{&to.Gate, from.Gate, nil}, target{&to.Up, from.Up, nil})
+		p.one(&to.Down, from.Down)
 	}
-	m.norm = p.vector(w.Norm)
-	if m.head = m.embed; !w.TiedHead {
-		p.one(&m.head, w.Head)
+	m.Norm = p.vector(w.Norm)
+	if m.Head = m.Embed; !w.TiedHead {
+		p.one(&m.Head, w.Head)
 	}
 	if p.err != nil {
 		return nil, fmt.Errorf("weights: %w", p.err)
@@ -70,29 +70,32 @@ func New(w *weights.Model, o Options) (*Model, error) {
 
 // Bytes is the memory that the matrices take.
 func (m *Model) Bytes() int {
-	n := m.embed.Bytes()
-	for i := range m.layers {
-		for _, w := range m.layers[i].matrices() {
+	n := m.Embed.Bytes()
+	for i := range m.Layers {
+		for _, w := range m.Layers[i].matrices() {
 			n += w.Bytes()
 		}
 	}
-	if m.head != m.embed {
-		n += m.head.Bytes()
+	if m.Head != m.Embed {
+		n += m.Head.Bytes()
 	}
 	return n
 }
 
-func (l *layer) matrices() []*kernels.Matrix {
-	return []*kernels.Matrix{l.q, l.k, l.v, l.o, l.gate, l.up, l.down}
+func (l *Layer) matrices() []*kernels.Matrix {
+	return []*kernels.Matrix{l.Q, l.K, l.V, l.O, l.Gate, l.Up, l.Down}
 }
 
 // Format tells how most of the weights are kept.
-func (m *Model) Format() kernels.Format { return m.layers[0].gate.Format }
+func (m *Model) Format() kernels.Format { return m.Layers[0].Gate.Format }
+
+// ExactCache tells whether keys and values are kept as float32 rather than float16.
+func (m *Model) ExactCache() bool { return m.cache == kernels.F32 }
 
 // PageBytes is the memory of one page of the cache: the keys and values of PageTokens tokens in all layers.
 func (m *Model) PageBytes() int {
 	size := 2
-	if m.cache == kernels.F32 {
+	if m.ExactCache() {
 		size = 4
 	}
 	c := kernels.Cache{HeadDim: m.HeadDim, PageTokens: PageTokens}

@@ -2,14 +2,18 @@ package llama
 
 import "math"
 
-// angles is the cosines and sines of RoPE for the positions so far asked for, (positions, headDim/2) each.
-type angles struct {
+// Angles is the cosines and sines of RoPE for the positions so far asked for, (positions, headDim/2) each. They are computed in float64:
+// a float32 has no room for both a large position and the fraction of a turn.
+type Angles struct {
 	frequencies []float64
 	cos, sin    []float32
 }
 
-// reach makes the table cover positions below n. It doubles, so that a sequence that grows token by token seldom waits for it.
-func (a *angles) reach(n int) {
+// NewAngles makes an empty table.
+func NewAngles(m *Model) *Angles { return &Angles{frequencies: m.frequencies} }
+
+// Reach makes the table cover positions below n. It doubles, so that a sequence that grows token by token seldom waits for it.
+func (a *Angles) Reach(n int) {
 	half := len(a.frequencies)
 	have := len(a.cos) / half
 	if n <= have {
@@ -28,8 +32,8 @@ func (a *angles) reach(n int) {
 	a.cos, a.sin = cos, sin
 }
 
-// of gives the cosines and sines of one position.
-func (a *angles) of(position int) (cos, sin []float32) {
+// Of gives the cosines and sines of one position.
+func (a *Angles) Of(position int) (cos, sin []float32) {
 	half := len(a.frequencies)
 	return a.cos[position*half:][:half], a.sin[position*half:][:half]
 }

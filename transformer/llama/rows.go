@@ -47,7 +47,7 @@ func (c *CPU) row(w *worker, r int) {
 	m := c.model
 	switch c.rows.op {
 	case embedRow:
-		m.embed.Row(c.plan.token(r), c.residual(r))
+		m.Embed.Row(c.plan.token(r), c.residual(r))
 	case normRow:
 		c.setNorm(w, r, c.residual(r))
 	case headRow:

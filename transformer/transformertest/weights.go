@@ -3,6 +3,7 @@ package transformertest
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"teller/transformer/gguf"
 	"teller/transformer/weights"
@@ -14,6 +15,32 @@ func Architecture() weights.Architecture {
 		Vocab: 101, Hidden: 64, Intermediate: 96, NumLayers: 2, Heads: 4, KVHeads: 2, HeadDim: 16, Context: 256, RMSEps: 1e-5,
 		Rope: weights.Rope{Pairing: weights.Halves, Theta: 500, Factor: 1},
 	}
+}
+
+// encode is gguf.Encode, which writes no Q4_0.
+func encode(kind gguf.Type, values []float32) []byte {
+	if kind != gguf.Q4_0 {
+		data, err := gguf.Encode(kind, nil, values)
+		if err != nil {
+			panic(err)
+		}
+		return data
+	}
+	var data []byte
+	for block := range slices.Chunk(values, gguf.Block) {
+		scale, err := gguf.Encode(gguf.F16, nil, []float32{max(slices.Max(block), -slices.Min(block)) / 7})
+		if err != nil {
+			panic(err)
+		}
+		var exact [1]float32
+		gguf.Decode(gguf.F16, exact[:], scale)
+		four := func(v float32) byte { return byte(max(0, min(15, math.Round(float64(v/exact[0]))+8))) }
+		data = append(data, scale...)
+		for i := range gguf.Block / 2 {
+			data = append(data, four(block[i])|four(block[i+gguf.Block/2])<<4)
+		}
+	}
+	return data
 }
 
 // Weights gives random weights for an architecture: normal, scaled by the square root of their input's size, so that activations keep
@@ -29,11 +56,7 @@ func Weights(a weights.Architecture, kind gguf.Type, seed uint64) *weights.Model
 		for i := range values {
 			values[i] = float32(mean + scale*random.NormFloat64())
 		}
-		data, err := gguf.Encode(kind, nil, values)
-		if err != nil {
-			panic(err)
-		}
-		return weights.Tensor{Name: "random", Type: kind, Shape: shape, Data: data}
+		return weights.Tensor{Name: "random", Type: kind, Shape: shape, Data: encode(kind, values)}
 	}
 	q, kv := a.Heads*a.HeadDim, a.KVHeads*a.HeadDim
 	m := &weights.Model{Architecture: a, Embedding: tensor(kind, a.Vocab, a.Hidden), Norm: tensor(gguf.F32, a.Hidden)}
