@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"teller/corpus"
 )
 
 // The replies are the project's own, one a line.
@@ -36,4 +38,28 @@ func TestRefusesLooksAtTheOpeningOfALongReply(t *testing.T) {
 	require.False(t, Refuses(answer+"I can't help with taxes."))
 	require.True(t, Refuses("I can't help with that. "+answer))
 	require.False(t, Refuses(""))
+}
+
+// TestRefusesOnTheCorpus goes over what the custom model was taught to say: every refusal and every deflection is one, and no answer is.
+func TestRefusesOnTheCorpus(t *testing.T) {
+	taught, err := corpus.Load()
+	require.NoError(t, err)
+	refusing, helping := 0, 0
+	for _, intent := range taught.Intents {
+		refuses := intent.Kind == corpus.Refusal || intent.Kind == corpus.OutOfScope
+		answers := intent.Answers
+		if intent.Context != nil {
+			answers = append(answers[:len(answers):len(answers)], intent.Context.Answers...)
+		}
+		for _, answer := range answers {
+			require.Equal(t, refuses, Refuses(answer), "%s %s: %s", intent.Kind, intent.Name, answer)
+			if refuses {
+				refusing++
+			} else {
+				helping++
+			}
+		}
+	}
+	require.Greater(t, refusing, 20)
+	require.Greater(t, helping, 400)
 }
