@@ -17,7 +17,7 @@ binaries := TELLER_BIN="$(CURDIR)/bin/teller" TELLER_TEMPORAL_BIN="$(CURDIR)/bin
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
 
 # ---- build and run
 
@@ -85,13 +85,15 @@ fuzz: ## run each fuzz target for FUZZTIME (10s)
 	@scripts/fuzz.sh $(FUZZTIME)
 
 BENCH ?= .
-.PHONY: bench bench-turn bench-stream bench-floor
+.PHONY: bench bench-turn bench-stream bench-benchmark bench-floor
 bench: ## run the benchmarks whose names match BENCH (all); bin/tools/benchstat compares two outputs
 	go test -run='^$$' -bench='$(BENCH)' -benchmem ./...
 bench-turn: build ## what the gateway adds to a turn, beside the floor of the same server
 	@$(static) go run ./cmd/bench-turn $(ARGS)
 bench-stream: build ## streamed turns: time to first token, turns a second, many streams at once
 	@$(static) go run ./cmd/bench-turn --stream $(ARGS)
+bench-benchmark: build ## what a benchmark's run adds to each of its cases; ARGS='--cases=100000' shows memory over one long run
+	@$(static) go run ./cmd/bench-turn --suite $(ARGS)
 bench-floor: bin/teller-temporal ## the embedded Temporal server alone, with nothing of Teller's on it
 	$(binaries) go test -C embedded -run='^$$' -bench='$(BENCH)'
 

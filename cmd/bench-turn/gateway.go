@@ -54,7 +54,8 @@ func startGateway(ctx context.Context, bin, dir string) (*gateway, error) {
 	g.env = append(os.Environ(), "TELLER_TEMPORAL_ADDR="+addresses[0], "TELLER_UI_ADDR="+addresses[1],
 		"TELLER_API_ADDR="+addresses[2], "TELLER_DATA_DIR="+filepath.Join(dir, "data"), "TEMPORAL_ADDRESS="+addresses[0],
 		"TEMPORAL_CONFIG_FILE="+os.DevNull, "MODEL_VERSION=qlora", "TELLER_FALLBACKS=qlora", "VLLM_BASE_URL="+model.URL(),
-		fmt.Sprint("TELLER_WORKER_SLOTS=", 2*openStreams))
+		fmt.Sprint("TELLER_WORKER_SLOTS=", 2*openStreams),
+		"BENCHMARK_SCHEDULE=off", "BENCHMARK_EVERY_REQUESTS=0", "BENCHMARK_MAX_DURATION=24h") // none runs beside what is measured
 	teller := filepath.Join(bin, "teller")
 	for _, args := range [][]string{
 		{"temporal", filepath.Join(bin, "teller-temporal")},
@@ -143,11 +144,29 @@ func askModel(ctx context.Context, url string, turns int) error {
 }
 
 func (g *gateway) post(ctx context.Context, url string, body any) error {
-	text, err := json.Marshal(body)
-	if err != nil {
-		return err
+	return g.json(ctx, http.MethodPost, url, body, nil)
+}
+
+// statusError is an answer that is no success.
+type statusError struct {
+	status int
+	body   string
+}
+
+func (e statusError) Error() string {
+	return fmt.Sprintf("%d %s: %s", e.status, http.StatusText(e.status), e.body)
+}
+
+// json sends body, unless it is nil, and reads the answer into out, unless that is nil.
+func (g *gateway) json(ctx context.Context, method, url string, body, out any) error {
+	var text []byte
+	if body != nil {
+		var err error
+		if text, err = json.Marshal(body); err != nil {
+			return err
+		}
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(text))
+	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(text))
 	if err != nil {
 		return err
 	}
@@ -161,10 +180,13 @@ func (g *gateway) post(ctx context.Context, url string, body any) error {
 	if err != nil {
 		return err
 	}
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s", resp.Status, answer)
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+		return statusError{resp.StatusCode, string(answer)}
 	}
-	return nil
+	if out == nil {
+		return nil
+	}
+	return json.Unmarshal(answer, out)
 }
 
 // memory gives the resident memory of each process in MB. It reads Linux's /proc.

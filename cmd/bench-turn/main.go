@@ -1,6 +1,7 @@
 // Command bench-turn measures what the gateway adds to a turn: real processes, a model that answers
 // at once, and beside it the floor, a bare workflow with one bare activity, on the same Temporal server
-// in the same run. `make bench-turn` runs it.
+// in the same run. `make bench-turn` runs it; `make bench-stream` and `make bench-benchmark` measure streamed
+// turns and runs of benchmarks.
 package main
 
 import (
@@ -18,10 +19,13 @@ type cli struct {
 	Rounds  int    `default:"5" help:"Measurements of each kind; they take turns, so that a busy machine is busy for all."`
 	Callers []int  `default:"1,8,32" help:"How many callers at once."`
 	Stream  bool   `help:"Instead: measure streamed turns. 'make bench-stream' runs it."`
+	Suite   bool   `help:"Instead: what a benchmark's run adds to each of its cases. 'make bench-benchmark' runs it."`
+	Cases   int    `help:"With --suite, instead: run one benchmark of so many cases and print the memory of each process on the way."`
 	Soak    int    `help:"Instead: run this many turns and print the memory of each process on the way."`
 	Bin     string `default:"bin" help:"The folder with teller and teller-temporal."`
 
 	FloorWorker string `hidden:"" help:"Be the floor's activity worker on the Temporal server at this address."`
+	AskAdapter  string `hidden:"" help:"Ask the model at this URL every case of the suite, and print how long it took in ns."`
 	AskModel    string `hidden:"" help:"Ask the model at this URL and print its p50 in ms."`
 }
 
@@ -39,6 +43,9 @@ func (c cli) run() error {
 	defer stop()
 	if c.FloorWorker != "" {
 		return serveFloor(ctx, c.FloorWorker)
+	}
+	if c.AskAdapter != "" {
+		return askAdapter(ctx, c.AskAdapter)
 	}
 	if c.AskModel != "" && c.Stream {
 		return printFirstTokens(ctx, c.AskModel, c.Turns, c.Callers[0])
@@ -60,6 +67,12 @@ func (c cli) run() error {
 		return err
 	}
 	defer g.stop()
+	switch {
+	case c.Suite && c.Cases > 0:
+		return manyCases(ctx, g, dir, c.Cases)
+	case c.Suite:
+		return overhead(ctx, g, c.Rounds)
+	}
 	if c.Soak > 0 {
 		return soak(ctx, g, c.Soak)
 	}
