@@ -6,6 +6,7 @@ import (
 	"context"
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"log/slog"
@@ -18,6 +19,7 @@ import (
 	"github.com/google/uuid"
 
 	"teller/llm"
+	"teller/prices"
 	"teller/store"
 	"teller/stream"
 	"teller/telemetry"
@@ -53,6 +55,7 @@ type Store interface {
 	ForgetConversation(ctx context.Context, tenant, id string) error
 	KeepSuite(ctx context.Context, hash, name string, cases []json.RawMessage) error
 	Suite(ctx context.Context, hash string) (name string, cases int, err error)
+	SuiteCases(ctx context.Context, hash string, positions []int) ([]json.RawMessage, error)
 	Run(ctx context.Context, id string) (store.BenchmarkRun, error)
 	Runs(ctx context.Context, suiteHash string, endedOnly bool, limit int) ([]store.BenchmarkRun, error)
 	Results(ctx context.Context, runID, model string) iter.Seq2[store.CaseRow, error]
@@ -61,9 +64,10 @@ type Store interface {
 
 // Model is a configured model as the API shows it.
 type Model struct {
-	Name  string
-	Kind  string
-	Queue string // the task queue on which it is called
+	Name   string
+	Kind   string
+	Queue  string // the task queue on which it is called
+	Served string // the provider's model id; prices stand under it or the name
 	// HistoryBytes bounds what is sent of a conversation's earlier turns; 0 where the model's window is not configured.
 	HistoryBytes int
 }
@@ -75,6 +79,7 @@ type Deps struct {
 	Routes  Routes
 	Store   Store
 	Models  []Model
+	Prices  *prices.Table
 	Metrics *telemetry.Metrics
 	Log     *slog.Logger
 
@@ -165,6 +170,9 @@ const requestIDKey = "request_id"
 func (s *server) recover(c *gin.Context) {
 	defer func() {
 		if r := recover(); r != nil {
+			if err, ok := r.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+				panic(r) // net/http cuts the connection
+			}
 			s.Log.Error("panic", "error", r, "request_id", c.GetString(requestIDKey), "stack", string(debug.Stack()))
 			writeError(c, &llm.Error{Code: llm.Internal, Message: "an unexpected error; the log has it under this request id"})
 		}

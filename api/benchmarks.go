@@ -272,8 +272,13 @@ func (s *server) benchmarkRuns(c *gin.Context) {
 }
 
 // benchmarkRun gives one run with each case of each model, or with ?results=false without them. Results are written as they are
-// read: there may be many.
+// read: there may be many. With ?format= it is a report instead.
 func (s *server) benchmarkRun(c *gin.Context) {
+	format, reported, p := formatQuery(c)
+	if p != nil {
+		writeError(c, p)
+		return
+	}
 	run, err := s.Store.Run(c.Request.Context(), c.Param("id"))
 	switch {
 	case errors.Is(err, store.ErrNoRun):
@@ -281,6 +286,10 @@ func (s *server) benchmarkRun(c *gin.Context) {
 		return
 	case err != nil:
 		writeError(c, s.storeDown(c, err))
+		return
+	}
+	if reported {
+		s.writeReport(c, format, run)
 		return
 	}
 	recorded, err := s.Store.Recorded(c.Request.Context(), run.ID)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"iter"
 	"net/http"
 	"strings"
 	"testing"
@@ -225,6 +227,68 @@ func TestRunsAreShown(t *testing.T) {
 	require.Len(t, run.Results, 10, "a run that is going on shows what there is")
 	f.get(t, "/benchmark/runs/r2?results=some").requireError(t, http.StatusBadRequest, "invalid_request")
 	f.get(t, "/benchmark/runs/none").requireError(t, http.StatusNotFound, "not_found")
+}
+
+func TestARunIsReported(t *testing.T) {
+	f, rows := ofBenchmarks(t)
+	question, err := json.Marshal(benchmark.Case{ID: "c003", Message: "How do I block <my> card?"})
+	require.NoError(t, err)
+	require.NoError(t, rows.KeepSuite(t.Context(), "hash", "own", []json.RawMessage{question}))
+	at := time.Date(2026, 3, 1, 3, 0, 0, 0, time.UTC)
+	endRun(t, rows, keepRun(t, rows, "r0", at.Add(-time.Hour), 4, 4))
+	endRun(t, rows, keepRun(t, rows, "r1", at, 4, 3))
+	keepRun(t, rows, "r2", at.Add(time.Hour), 4, 3)
+	for _, c := range []struct{ format, contentType, says string }{
+		{"markdown", "text/markdown; charset=utf-8", "# Benchmark of suite own"},
+		{"csv", "text/csv; charset=utf-8", "\nr1,custom,c000,"},
+		{"junit", "application/xml; charset=utf-8", "<testsuites>"},
+		{"html", "text/html; charset=utf-8", "How do I block &lt;my&gt; card?"},
+	} {
+		t.Run(c.format, func(t *testing.T) {
+			got := f.get(t, "/benchmark/runs/r1?format="+c.format)
+			require.Equal(t, http.StatusOK, got.status, "%s", got.body)
+			require.Equal(t, c.contentType, got.header.Get("Content-Type"))
+			require.Contains(t, got.header.Get("Content-Security-Policy"), "sandbox")
+			require.Contains(t, string(got.body), c.says)
+			f.get(t, "/benchmark/runs/r2?format="+c.format).requireError(t, http.StatusConflict, "not_ended")
+			f.get(t, "/benchmark/runs/none?format="+c.format).requireError(t, http.StatusNotFound, "not_found")
+		})
+	}
+	require.JSONEq(t, string(f.get(t, "/benchmark/runs/r1").body), string(f.get(t, "/benchmark/runs/r1?format=json").body))
+	require.NotContains(t, string(f.get(t, "/benchmark/runs/r1?format=csv&model=gemini").body), "custom")
+	for _, format := range []string{"pdf", "CSV", "", "../html"} {
+		f.get(t, "/benchmark/runs/r1?format="+format).requireError(t, http.StatusBadRequest, "invalid_request")
+	}
+	t.Run("and cut off where its rows are", func(t *testing.T) {
+		f.store.Store = tornStore{rows}
+		f.get(t, "/benchmark/runs/r1?format=html").requireError(t, http.StatusServiceUnavailable, "unavailable")
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, f.url+"/benchmark/runs/r1?format=csv", nil)
+		require.NoError(t, err)
+		resp, err := f.client.Do(req)
+		if err == nil {
+			_, err = io.ReadAll(resp.Body)
+			require.NoError(t, resp.Body.Close())
+		}
+		require.Error(t, err, "no part is taken for the whole")
+	})
+}
+
+// tornStore loses its connection in the middle of a run's results.
+type tornStore struct{ *store.Store }
+
+func (s tornStore) Results(ctx context.Context, runID, model string) iter.Seq2[store.CaseRow, error] {
+	return func(yield func(store.CaseRow, error) bool) {
+		n := 0
+		for row, err := range s.Store.Results(ctx, runID, model) {
+			if n++; n > 4 {
+				yield(store.CaseRow{}, errDown)
+				return
+			}
+			if !yield(row, err) {
+				return
+			}
+		}
+	}
 }
 
 func (downStore) Runs(context.Context, string, bool, int) ([]store.BenchmarkRun, error) {

@@ -19,6 +19,7 @@ import (
 	"teller/api"
 	"teller/internal/lockedbuffer"
 	"teller/llm"
+	"teller/prices"
 	"teller/store"
 	"teller/stream"
 	"teller/telemetry"
@@ -57,6 +58,8 @@ func start(t testing.TB) *fixture {
 		hub:    stream.NewHub("127.0.0.1:1"),
 		log:    &lockedbuffer.Buffer{},
 	}
+	priced, err := prices.Parse([]byte("[{model: qlora, from: 2026-01-01, per_hour: 1.2}, {model: gemini-2.5-flash, from: 2025-06-17, prompt: 0.3, completion: 2.5}]"))
+	require.NoError(t, err)
 	handler := api.Handler(api.Deps{
 		Turns:   f.turns,
 		Streams: f.hub,
@@ -65,8 +68,9 @@ func start(t testing.TB) *fixture {
 		Models: []api.Model{
 			{Name: "custom", Kind: "transformer", Queue: workflows.QueueGPU},
 			{Name: "qlora", Kind: "vllm", Queue: workflows.QueueMain},
-			{Name: "gemini", Kind: "gemini", Queue: workflows.QueueMain},
+			{Name: "gemini", Kind: "gemini", Queue: workflows.QueueMain, Served: "gemini-2.5-flash"},
 		},
+		Prices: priced,
 		Benchmark: workflows.BenchmarkInput{Suite: "smoke", Seed: 1, Concurrency: 4,
 			Models: []workflows.Target{{Model: "custom", Queue: workflows.QueueGPU}, {Model: "qlora", Queue: workflows.QueueMain}}},
 		Metrics:         telemetry.NewMetrics(),
@@ -374,6 +378,13 @@ func (f *fakeStore) ForgetConversation(ctx context.Context, tenant, id string) e
 		return f.failure
 	}
 	return f.Store.ForgetConversation(ctx, tenant, id)
+}
+
+func (f *fakeStore) Runs(ctx context.Context, suiteHash string, endedOnly bool, limit int) ([]store.BenchmarkRun, error) {
+	if f.Store == nil {
+		return nil, f.failure
+	}
+	return f.Store.Runs(ctx, suiteHash, endedOnly, limit)
 }
 
 // keep puts a real store of the test's own behind the API.

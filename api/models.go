@@ -1,13 +1,18 @@
 package api
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
+	"time"
 	"unicode/utf8"
 
 	"github.com/gin-gonic/gin"
 
+	"teller/benchmark"
+	"teller/prices"
 	"teller/store"
 	"teller/workflows"
 )
@@ -30,6 +35,63 @@ type modelStatus struct {
 	Reason  string `json:"reason,omitempty"`
 	Device  string `json:"device,omitempty"`
 	Version string `json:"version,omitempty"`
+	// Price holds today; nil where the table of prices does not know the model.
+	Price *modelPrice `json:"price,omitempty"`
+	// LastBenchmark is the latest run that has ended and had the model in it; nil before the first.
+	LastBenchmark *lastBenchmark `json:"last_benchmark,omitempty"`
+}
+
+// modelPrice is in US dollars: by tokens, or by the hour of the hardware that serves the model.
+type modelPrice struct {
+	PromptPerMillion     *float64 `json:"prompt_usd_per_million,omitempty"`
+	CompletionPerMillion *float64 `json:"completion_usd_per_million,omitempty"`
+	PerHour              *float64 `json:"usd_per_hour,omitempty"`
+	From                 string   `json:"from"` // the day from which it holds, in UTC
+}
+
+func priceOf(p prices.Price) *modelPrice {
+	out := &modelPrice{From: p.From.Format(time.DateOnly)}
+	if p.PerHour > 0 {
+		out.PerHour = &p.PerHour
+	} else {
+		out.PromptPerMillion, out.CompletionPerMillion = &p.Prompt, &p.Completion
+	}
+	return out
+}
+
+// lastBenchmark is a model's part of a run in a few figures.
+type lastBenchmark struct {
+	RunID   string    `json:"run_id"`
+	Suite   string    `json:"suite"`
+	EndedAt time.Time `json:"ended_at"`
+	Cases   int       `json:"cases"`
+	trendFigure
+}
+
+// lastBenchmarks finds the latest run of each model among the latest of all. A model's health is shown without them, too.
+func (s *server) lastBenchmarks(c *gin.Context) map[string]*lastBenchmark {
+	rows, err := s.Store.Runs(c.Request.Context(), "", true, trendRuns)
+	if err != nil {
+		s.Log.Warn("models are listed without their benchmarks", "error", err, "request_id", c.GetString(requestIDKey))
+		return nil
+	}
+	slices.SortStableFunc(rows, func(a, b store.BenchmarkRun) int { return b.EndedAt.Compare(a.EndedAt) })
+	found := map[string]*lastBenchmark{}
+	for _, row := range rows {
+		if len(found) == len(s.Models) {
+			break
+		}
+		var run benchmark.Run
+		if json.Unmarshal(row.Summary, &run) != nil {
+			continue // a newer program's
+		}
+		for name, m := range run.Models {
+			if _, ok := s.target(name); ok && found[name] == nil {
+				found[name] = &lastBenchmark{row.ID, row.Suite, row.EndedAt, m.Cases, trendFigure{m.Status, m.Accuracy.Value, m.AverageLatencyMS}}
+			}
+		}
+	}
+	return found
 }
 
 func (s *server) models(c *gin.Context) {
@@ -42,7 +104,7 @@ func (s *server) models(c *gin.Context) {
 		writeError(c, err)
 		return
 	}
-	route := s.Routes.Route()
+	route, measured := s.Routes.Route(), s.lastBenchmarks(c)
 	out := modelsResponse{Active: route.Active, Fallbacks: route.Fallbacks, Split: route.Split, Models: make([]modelStatus, 0, len(s.Models))}
 	for i, m := range s.Models {
 		status := modelStatus{Name: m.Name, Kind: m.Kind, Queue: m.Queue, Active: m.Name == route.Active, Health: "unavailable",
@@ -50,6 +112,10 @@ func (s *server) models(c *gin.Context) {
 		if found[i].Healthy {
 			status.Health = "healthy"
 		}
+		if price, ok := s.Prices.Find(m.Name, m.Served, time.Now()); ok {
+			status.Price = priceOf(price)
+		}
+		status.LastBenchmark = measured[m.Name]
 		out.Models = append(out.Models, status)
 	}
 	c.JSON(http.StatusOK, out)

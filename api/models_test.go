@@ -2,10 +2,12 @@ package api_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -24,9 +26,48 @@ func TestModelsAreListed(t *testing.T) {
 	}
 	f.get(t, "/models").requireJSON(t, `{"active_model":"qlora","fallbacks":["custom"],"split":{"qlora":90,"gemini":10},"models":[
 		{"name":"custom","kind":"transformer","queue":"teller-gpu","active":false,"health":"healthy","device":"cpu","version":"v-custom"},
-		{"name":"qlora","kind":"vllm","queue":"teller","active":true,"health":"healthy","device":"cpu","version":"v-qlora"},
-		{"name":"gemini","kind":"gemini","queue":"teller","active":false,"health":"unavailable","code":"not_configured","reason":"GOOGLE_API_KEY is not set"}]}`)
+		{"name":"qlora","kind":"vllm","queue":"teller","active":true,"health":"healthy","device":"cpu","version":"v-qlora",
+			"price":{"usd_per_hour":1.2,"from":"2026-01-01"}},
+		{"name":"gemini","kind":"gemini","queue":"teller","active":false,"health":"unavailable","code":"not_configured","reason":"GOOGLE_API_KEY is not set",
+			"price":{"prompt_usd_per_million":0.3,"completion_usd_per_million":2.5,"from":"2025-06-17"}}]}`)
 	require.Equal(t, [][]workflows.Target{{{Model: "custom", Queue: "teller-gpu"}, {Model: "qlora", Queue: "teller"}, {Model: "gemini", Queue: "teller"}}}, f.turns.checked())
+}
+
+func TestModelsShowTheirLastBenchmark(t *testing.T) {
+	f := start(t)
+	rows := f.keep(t)
+	last := func() map[string]any {
+		var listed struct {
+			Models []struct {
+				Name          string
+				LastBenchmark any `json:"last_benchmark"`
+			}
+		}
+		got := f.get(t, "/models")
+		require.Equal(t, http.StatusOK, got.status, "%s", got.body)
+		require.NoError(t, json.Unmarshal(got.body, &listed))
+		out := map[string]any{}
+		for _, m := range listed.Models {
+			out[m.Name] = m.LastBenchmark
+		}
+		return out
+	}
+	require.Equal(t, map[string]any{"custom": nil, "qlora": nil, "gemini": nil}, last())
+
+	at := time.Date(2026, 3, 1, 3, 0, 0, 0, time.UTC)
+	endRun(t, rows, keepRun(t, rows, "r1", at, 4, 3))
+	only := keepRun(t, rows, "r2", at.Add(time.Hour), 4, 4)
+	delete(only.Models, "gemini")
+	endRun(t, rows, only)
+	keepRun(t, rows, "r3", at.Add(2*time.Hour), 4, 1) // goes on
+	require.Equal(t, map[string]any{
+		"custom": map[string]any{"run_id": "r2", "suite": "own", "ended_at": "2026-03-01T04:01:00Z", "cases": 4.0, "status": "ok", "accuracy": 1.0, "avg_latency_ms": 20.0},
+		"qlora":  map[string]any{"run_id": "r2", "suite": "own", "ended_at": "2026-03-01T04:01:00Z", "cases": 0.0, "status": "unavailable", "accuracy": nil, "avg_latency_ms": nil},
+		"gemini": map[string]any{"run_id": "r1", "suite": "own", "ended_at": "2026-03-01T03:01:00Z", "cases": 4.0, "status": "ok", "accuracy": 0.0, "avg_latency_ms": 20.0},
+	}, last())
+
+	f.store.Store = noKeys{}
+	require.Equal(t, map[string]any{"custom": nil, "qlora": nil, "gemini": nil}, last(), "health is shown while the store is away")
 }
 
 // heldCheck is a check that stands until it is released, and then fails if its caller has gone.

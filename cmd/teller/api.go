@@ -100,6 +100,7 @@ func (apiCmd) Run(ctx context.Context) error {
 			Routes:          routes,
 			Store:           rows,
 			Models:          apiModels(cfg),
+			Prices:          table,
 			Metrics:         metrics,
 			Benchmark:       benchmarkInput(cfg, cfg.BenchmarkSuite, "api"),
 			Log:             logger,
@@ -161,7 +162,7 @@ func apiModels(cfg config.Config) []api.Model {
 			queue = workflows.QueueGPU
 		}
 		history := min(m.ContextTokens*llm.BytesPerToken, maxHistoryBytes)
-		models[i] = api.Model{Name: m.Name, Kind: string(m.Kind), Queue: queue, HistoryBytes: history}
+		models[i] = api.Model{Name: m.Name, Kind: string(m.Kind), Queue: queue, Served: m.Model, HistoryBytes: history}
 	}
 	return models
 }

@@ -146,6 +146,29 @@ type modelShown struct {
 	Reason  string `json:"reason,omitempty"`
 	Device  string `json:"device,omitempty"`
 	Version string `json:"version,omitempty"`
+
+	Price         map[string]any `json:"price,omitempty"`
+	LastBenchmark *struct {
+		RunID    string   `json:"run_id"`
+		Suite    string   `json:"suite"`
+		EndedAt  string   `json:"ended_at"`
+		Cases    int      `json:"cases"`
+		Status   string   `json:"status"`
+		Accuracy *float64 `json:"accuracy"`
+		Latency  *float64 `json:"avg_latency_ms"`
+	} `json:"last_benchmark,omitempty"`
+}
+
+// benchmarkText is the model's last benchmark in a few words.
+func (m modelShown) benchmarkText() string {
+	switch b := m.LastBenchmark; {
+	case b == nil:
+		return "-"
+	case b.Accuracy == nil:
+		return b.Status
+	default:
+		return fmt.Sprintf("%.1f%% of %d (%s)", 100**b.Accuracy, b.Cases, b.Suite)
+	}
 }
 
 // modelNames lists the models for completion, within a moment that nobody notices.

@@ -39,7 +39,7 @@ func listModels(ctx context.Context, r *remote, out io.Writer) error {
 		return err
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "  MODEL\tKIND\tHEALTH\tDEVICE\tVERSION\tSHARE\tWHY")
+	fmt.Fprintln(w, "  MODEL\tKIND\tHEALTH\tDEVICE\tVERSION\tSHARE\tBENCHMARK\tWHY")
 	for _, m := range shown.Models {
 		mark := " "
 		if m.Active {
@@ -51,7 +51,7 @@ func listModels(ctx context.Context, r *remote, out io.Writer) error {
 		} else if len(shown.Split) == 0 && m.Active {
 			share = "100%"
 		}
-		fmt.Fprintf(w, "%s %s\t%s\t%s\t%s\t%s\t%s\t%s\n", mark, m.Name, m.Kind, m.Health, dash(m.Device), dash(m.Version), share, m.Reason)
+		fmt.Fprintf(w, "%s %s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", mark, m.Name, m.Kind, m.Health, dash(m.Device), dash(m.Version), share, m.benchmarkText(), m.Reason)
 	}
 	if err := w.Flush(); err != nil {
 		return err
