@@ -1,7 +1,6 @@
 package opencl
 
 import (
-	"errors"
 	"fmt"
 	"sync"
 )
@@ -67,7 +66,6 @@ const (
 	kernelWorkGroupSize = 0x11B0
 
 	memReadWrite = 1 << 0
-	memReadOnly  = 1 << 2
 )
 
 // Error is what the driver answered to a call that failed.
@@ -144,9 +142,6 @@ func (l *library) check(f function, code int32) error {
 	}
 	return &Error{Call: f.String(), Code: code}
 }
-
-// errNotBuilt tells that the program cannot load a driver.
-var errNotBuilt = errors.New("this program was built without OpenCL (go build -tags opencl)")
 
 // shared is loaded once, when hardware is first looked for.
 var shared = sync.OnceValues(func() (*library, error) {

@@ -2,6 +2,11 @@
 
 package opencl
 
+import "errors"
+
+// errNotBuilt tells that the program cannot load a driver.
+var errNotBuilt = errors.New("this program was built without OpenCL (go build -tags opencl)")
+
 func (*library) load() error { return errNotBuilt }
 
 // raw is never called: there is no library without load.
