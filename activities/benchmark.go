@@ -47,6 +47,7 @@ type Measurements struct {
 
 // BeginBenchmark stores that a run begins, once however often it runs. A suite that nobody knows ends the run.
 func (a *Activities) BeginBenchmark(ctx context.Context, in BeginBenchmarkInput) (BeginBenchmarkOutput, error) {
+	defer heartbeat(ctx)()
 	hash, name, cases, err := a.suite(ctx, in.Suite)
 	if err != nil {
 		return BeginBenchmarkOutput{}, err
@@ -115,6 +116,7 @@ const maxCaseBytes = loadedBytes
 
 // LoadCases reads some cases of the run's order.
 func (a *Activities) LoadCases(ctx context.Context, in LoadCasesInput) ([]BenchmarkCall, error) {
+	defer heartbeat(ctx)()
 	order := benchmark.Order(in.Cases, in.Seed)
 	cases, err := a.cases(ctx, in.Suite, order[in.From:in.From+in.Count])
 	if err != nil {
@@ -147,6 +149,7 @@ func (a *Activities) cases(ctx context.Context, suite string, positions []int) (
 
 // RecordCases grades what a model said and stores it, each case once however often it runs.
 func (a *Activities) RecordCases(ctx context.Context, in RecordCasesInput) error {
+	defer heartbeat(ctx)()
 	positions := make([]int, len(in.Results))
 	for i, r := range in.Results {
 		positions[i] = r.Position

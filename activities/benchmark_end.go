@@ -19,6 +19,7 @@ import (
 // EndBenchmark sums a run up, compares it with the run of the same suite before, stores and publishes it, and makes another model active
 // where it was asked to. Each of these happens once however often it runs: what an earlier try has stored stands.
 func (a *Activities) EndBenchmark(ctx context.Context, in EndBenchmarkInput) (BenchmarkOutcome, error) {
+	defer heartbeat(ctx)()
 	m := a.Measurements
 	row, err := m.Store.Run(ctx, in.RunID)
 	if err != nil {

@@ -2,19 +2,24 @@ package e2e
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+	workflowpb "go.temporal.io/api/workflow/v1"
 	workflowservice "go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
+	_ "modernc.org/sqlite" // the store's own driver
 
 	"teller/adapters/adaptertest/fakeserver"
 )
@@ -128,6 +133,47 @@ func TestABenchmarkOutlivesItsProcesses(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 1, strings.Count(string(text), "\n"))
 	require.Contains(t, string(text), id)
+}
+
+// TestAWorkerThatDiesWhileItRecords holds the store, so that the worker dies with answers that it has and has not stored.
+func TestAWorkerThatDiesWhileItRecords(t *testing.T) {
+	const n, warmUp = 8, 2
+	s := newStack(t)
+	s.vllm.Script(fakeserver.Behaviour{Latency: 40 * time.Millisecond, Reply: func(r fakeserver.Request) string {
+		return "re " + r.Messages[len(r.Messages)-1].Text
+	}})
+	api, worker := s.api(), s.worker()
+	temporal := s.connect()
+	s.eventually("the model is healthy", func() bool { return activeModel(t, api).Health == "healthy" })
+	id := api.benchmark(body{"suite": "own", "files": cases(n), "models": []string{"qlora"}, "concurrency": 1})
+	s.eventually("calls have begun", func() bool { return s.asked() > 0 })
+	release := s.holdStore()
+	s.eventually("answers are being recorded", func() bool {
+		d, err := temporal.DescribeWorkflowExecution(context.Background(), "benchmark-"+id+"-qlora", "")
+		return err == nil && slices.ContainsFunc(d.GetPendingActivities(), func(a *workflowpb.PendingActivityInfo) bool {
+			return a.GetActivityType().GetName() == "RecordCases" && a.GetState() == enumspb.PENDING_ACTIVITY_STATE_STARTED
+		})
+	})
+	worker.kill()
+	release()
+	s.worker()
+	run := api.awaitRun(id)
+	require.Len(t, run.Results, n)
+	require.Equal(t, n, run.Run.Summary.Models["qlora"].Accuracy.Count)
+	require.Equal(t, n+warmUp, s.asked(), "what had returned was not asked again")
+}
+
+// holdStore keeps everybody else from writing into the store until it is released.
+func (s *stack) holdStore() (release func()) {
+	s.t.Helper()
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(s.env["TELLER_DATA_DIR"], "teller.db")+"?_txlock=immediate&_pragma=busy_timeout(10000)")
+	require.NoError(s.t, err)
+	tx, err := db.BeginTx(context.Background(), nil)
+	require.NoError(s.t, err)
+	return func() {
+		require.NoError(s.t, tx.Rollback())
+		require.NoError(s.t, db.Close())
+	}
 }
 
 // asked counts the calls for completions that the model has got.

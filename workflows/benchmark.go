@@ -131,11 +131,13 @@ func checkPatiently(ctx workflow.Context, targets []Target) ([]Health, error) {
 	}
 }
 
-// bookkeeping are the options of activities that read and write the store.
+// bookkeeping are the options of activities that read and write the store. A worker that dies in one of them is noticed by its
+// heartbeats, long before the time is over that a large run may take to be summed up.
 func bookkeeping(ctx workflow.Context, summary string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:           QueueMain,
 		StartToCloseTimeout: 5 * time.Minute,
+		HeartbeatTimeout:    heartbeatWithin,
 		Summary:             summary,
 		Priority:            temporal.Priority{PriorityKey: PriorityBenchmark},
 		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: time.Minute},
