@@ -69,9 +69,10 @@ type Config struct {
 	GeminiAPIKey  string `env:"GEMINI_API_KEY"` // another name of GOOGLE_API_KEY
 	GeminiModel   string `env:"GEMINI_MODEL" envDefault:"gemini-2.5-flash"`
 	GeminiBaseURL string `env:"GEMINI_BASE_URL"`
-	GeminiContext int    `env:"GEMINI_CONTEXT_TOKENS"`         // the window; 0: not known
-	GeminiSDK     string `env:"GEMINI_SDK" envDefault:"genai"` // genai, generative-ai-go
-	CustomPath    string `env:"CUSTOM_MODEL_PATH"`             // empty: the embedded weights
+	GeminiContext int    `env:"GEMINI_CONTEXT_TOKENS"`           // the window; 0: not known
+	GeminiSDK     string `env:"GEMINI_SDK" envDefault:"genai"`   // genai, generative-ai-go
+	CustomPath    string `env:"CUSTOM_MODEL_PATH"`               // empty: the embedded weights
+	CustomDevice  string `env:"CUSTOM_DEVICE" envDefault:"auto"` // auto, cpu, opencl, opencl:NUMBER
 
 	Models []Model        // custom, qlora, gemini, then ExtraModels
 	Split  map[string]int // SplitText, parsed

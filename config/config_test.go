@@ -17,7 +17,7 @@ func TestNothingSetStartsTheThreeModels(t *testing.T) {
 	require.Equal(t, []string{"qlora", "custom"}, c.Fallbacks)
 	require.Equal(t, time.Minute, c.TurnTimeout)
 	require.Equal(t, []config.Model{
-		{Name: "custom", Kind: config.Transformer},
+		{Name: "custom", Kind: config.Transformer, Device: "auto"},
 		{Name: "qlora", Kind: config.VLLM, Model: "banking"},
 		{Name: "gemini", Kind: config.Gemini, Model: "gemini-2.5-flash", SDK: config.SDKGenAI},
 	}, c.Models)
@@ -37,6 +37,8 @@ func TestFurtherModelsTakeTheirKindsSettings(t *testing.T) {
 		"GEMINI_API_KEY":               "key",
 		"TELLER_TURN_TIMEOUT":          "5s",
 		"CUSTOM_MODEL_PATH":            "",
+		"CUSTOM_DEVICE":                "cpu",
+		"CUSTOM_DEVICE__CUSTOM_SMALL":  "opencl:1",
 		"TELLER_FALLBACKS":             "gemini",
 		"MODEL_VERSION":                " qlora-b ",
 		"TELLER_WORKER_SLOTS":          "7",
@@ -45,7 +47,7 @@ func TestFurtherModelsTakeTheirKindsSettings(t *testing.T) {
 	})
 	require.NoError(t, err)
 	require.Equal(t, config.Model{Name: "qlora-b", Kind: config.VLLM, BaseURL: "http://127.0.0.1:9000/v1", Model: "adapter-b", ContextTokens: 8192}, c.Models[3])
-	require.Equal(t, config.Model{Name: "custom.small", Kind: config.Transformer}, c.Models[4])
+	require.Equal(t, config.Model{Name: "custom.small", Kind: config.Transformer, Device: "opencl:1"}, c.Models[4])
 	require.Equal(t, 4096, c.Models[5].ContextTokens)
 	require.Equal(t, 1<<20, c.Models[2].ContextTokens)
 	require.Equal(t, map[string]int{"qlora": 80, "qlora-b": 20}, c.Split)
@@ -68,6 +70,7 @@ func TestWrongValuesNameTheirVariable(t *testing.T) {
 		"TELLER_LOG_LEVEL":         "loud",
 		"TELLER_LOG_FORMAT":        "xml",
 		"TELLER_MODELS":            "a b:vllm",
+		"CUSTOM_DEVICE":            "opencl:first",
 		"VLLM_BASE_URL":            "ftp://host",
 		"GEMINI_SDK":               "rest",
 		"VLLM_CONTEXT_TOKENS":      "255",

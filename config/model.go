@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"reflect"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -39,7 +40,8 @@ type Model struct {
 	// ContextTokens is the model's window (VLLM, Gemini); 0: not known. A transformer knows its own.
 	ContextTokens int
 
-	Path string // Transformer: a folder with config.json, model.safetensors, tokenizer.json; empty: the embedded weights
+	Path   string // Transformer: a folder with config.json, model.safetensors, tokenizer.json; empty: the embedded weights
+	Device string // Transformer: what computes: auto (a graphics card if there is one), cpu, opencl, opencl:NUMBER
 }
 
 // parseModels gives custom, qlora and gemini, then each "name:kind" of TELLER_MODELS. A further
@@ -88,6 +90,7 @@ func (c Config) model(name string, kind Kind, environ map[string]string) Model {
 	switch kind {
 	case Transformer:
 		m.Path = setting("CUSTOM_MODEL_PATH", c.CustomPath)
+		m.Device = setting("CUSTOM_DEVICE", c.CustomDevice)
 	case VLLM:
 		m.BaseURL = setting("VLLM_BASE_URL", c.VLLMBaseURL)
 		m.Model = setting("VLLM_MODEL", c.VLLMModel)
@@ -118,6 +121,8 @@ func window(text string) int {
 	return n
 }
 
+var device = regexp.MustCompile(`^(auto|cpu|opencl(:[0-9]{1,4})?)$`)
+
 func (m Model) check() (problems []error) {
 	if m.ContextTokens != 0 && (m.ContextTokens < minContextTokens || m.ContextTokens > maxContextTokens) {
 		problems = append(problems, fmt.Errorf("%s_CONTEXT_TOKENS: the window of model %q is not a number of tokens from %d to %d",
@@ -129,6 +134,9 @@ func (m Model) check() (problems []error) {
 			// The URL itself may hold a password.
 			problems = append(problems, fmt.Errorf("%s_BASE_URL: the address of model %q is not an http or https URL", strings.ToUpper(string(m.Kind)), m.Name))
 		}
+	}
+	if m.Kind == Transformer && !device.MatchString(m.Device) {
+		problems = append(problems, fmt.Errorf("CUSTOM_DEVICE: the device %q of model %q is none of auto, cpu, opencl, opencl:NUMBER", m.Device, m.Name))
 	}
 	if m.Kind == Gemini && !oneOf(m.SDK, SDKGenAI, SDKGenerativeAIGo) {
 		problems = append(problems, fmt.Errorf("GEMINI_SDK: %q is neither %s nor %s", m.SDK, SDKGenAI, SDKGenerativeAIGo))

@@ -129,10 +129,13 @@ func (e *Engine) Refused() error {
 	return e.refused
 }
 
-// Close gives the device's memory back. No request may be at work; the next one would open the processor.
+// Close waits for the requests at work and gives the device's memory back. Another request would open the processor.
 func (e *Engine) Close() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	for e.looping {
+		e.atRest.Wait()
+	}
 	if e.device != nil {
 		e.device.Close()
 		e.device = nil

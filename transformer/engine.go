@@ -22,6 +22,7 @@ type Engine struct {
 	mu      sync.Mutex
 	waiting []*sequence // in their order
 	looping bool
+	atRest  sync.Cond // of looping
 	name    string // of the device
 	window  int    // tokens
 	refused error  // why accelerators don't compute
@@ -60,6 +61,7 @@ func NewEngine(m *Model, slots int) *Engine { return NewEngineWith(m, EngineOpti
 // that can, the processor does: see Device and Refused.
 func NewEngineWith(m *Model, o EngineOptions) *Engine {
 	e := &Engine{model: m, options: o, threads: o.Threads}
+	e.atRest.L = &e.mu
 	if e.threads < 1 {
 		e.threads = runtime.GOMAXPROCS(0)
 	}

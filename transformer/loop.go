@@ -74,8 +74,11 @@ func (e *Engine) admit() bool {
 		e.waiting = slices.Delete(e.waiting, 0, 1)
 	}
 	e.looping = len(e.running) > 0
-	if !e.looping && e.device != nil {
-		e.device.Rest()
+	if !e.looping {
+		if e.device != nil {
+			e.device.Rest()
+		}
+		e.atRest.Broadcast()
 	}
 	return e.looping
 }

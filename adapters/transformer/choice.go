@@ -13,7 +13,7 @@ import (
 
 // choose gives the most probable of req.Choices, with the probabilities of all of them.
 func (m *Model) choose(ctx context.Context, req llm.Request) (llm.Completion, error) {
-	weights, err := m.weigh(ctx, m.scorer, req.Messages, req.Choices)
+	weights, err := m.weigh(ctx, m.engine, req.Messages, req.Choices)
 	if err != nil {
 		return llm.Completion{}, classify(err)
 	}

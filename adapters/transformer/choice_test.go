@@ -20,7 +20,7 @@ func TestChoicesAmongLabels(t *testing.T) {
 		require.NoError(t, err)
 		return out
 	}
-	all, err := bundle.ChooseLabel(t.Context(), m.scorer, dialogue(question("What is my balance?").Messages), engine.TellerNamespace)
+	all, err := bundle.ChooseLabel(t.Context(), m.engine, dialogue(question("What is my balance?").Messages), engine.TellerNamespace)
 	require.NoError(t, err)
 
 	out := ask("balance", "card", "other")
@@ -30,7 +30,7 @@ func TestChoicesAmongLabels(t *testing.T) {
 	require.InDelta(t, all[2]/(all[0]+all[2]), two.ChoiceProbabilities[0], 1e-9, "their share of what both have")
 	require.Contains(t, []string{"Other", "BALANCE"}, two.Text, "as the caller wrote it")
 
-	texts, err := bundle.ScoreTexts(t.Context(), m.scorer, dialogue(question("What is my balance?").Messages), []string{"balance", "loan"})
+	texts, err := bundle.ScoreTexts(t.Context(), m.engine, dialogue(question("What is my balance?").Messages), []string{"balance", "loan"})
 	require.NoError(t, err)
 	mixed := ask("balance", "loan")
 	require.InDeltaSlice(t, engine.Softmax(texts), mixed.ChoiceProbabilities, 1e-9, "a choice that is no label makes all of them texts")
@@ -54,7 +54,7 @@ func TestAQuestionThatIsNoneOfTheLabelsIsUnsure(t *testing.T) {
 	bundle.Calibration.OutOfScope = []string{"other"}
 	req := question("What is my balance?")
 	req.Choices = []string{"balance", "card"}
-	asked, err := bundle.ChooseLabel(t.Context(), m.scorer, dialogue(req.Messages), engine.TellerNamespace)
+	asked, err := bundle.ChooseLabel(t.Context(), m.engine, dialogue(req.Messages), engine.TellerNamespace)
 	require.NoError(t, err)
 	out, err := m.Complete(t.Context(), req, nil)
 	require.NoError(t, err)

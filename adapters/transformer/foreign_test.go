@@ -44,7 +44,7 @@ func TestForeignConformance(t *testing.T) {
 		New: func(t *testing.T) adaptertest.Subject {
 			m := foreignModel(t, window)
 			started := make(chan struct{}, 1)
-			m.engine = watched{m.engine, started}
+			m.generator = watched{m.generator, started}
 			long := question("Go on.")
 			long.MaxTokens = window
 			return adaptertest.Subject{Model: m, Window: window, Started: started, Long: long}

@@ -3,6 +3,7 @@ package transformer
 import (
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"teller/config"
 	"teller/llm"
 	engine "teller/transformer"
+	"teller/transformer/devices"
 	"teller/transformer/llama"
 	"teller/transformer/modelfile"
 	"teller/transformer/pretrained"
@@ -17,9 +19,14 @@ import (
 
 // New loads the model of cfg: a GGUF file, a Hugging Face folder or one of our own at cfg.Path, or the embedded weights when it is empty. It
 // runs as many requests at once as Slots says; the others wait. When the model cannot be loaded, the
-// error is an *llm.Error with code NotConfigured, whose cause says what is wrong.
+// error is an *llm.Error with code NotConfigured, whose cause says what is wrong. It computes on what cfg.Device names; where that is
+// not there, or has no room for the model, the processor does, and the log says why.
 func New(cfg config.Model) (*Model, error) {
-	m, err := load(cfg.Path)
+	accelerators, err := devices.Choose(cfg.Device)
+	if err != nil {
+		slog.Warn("the processor computes: the device that CUSTOM_DEVICE names is not there", "model", cfg.Name, "device", cfg.Device, "error", err)
+	}
+	m, err := load(cfg.Path, accelerators)
 	if err != nil {
 		message := "the embedded weights cannot be loaded"
 		if cfg.Path != "" {
@@ -27,10 +34,16 @@ func New(cfg config.Model) (*Model, error) {
 		}
 		return nil, &llm.Error{Code: llm.NotConfigured, Message: message, Cause: err}
 	}
+	if err := m.engine.Refused(); err != nil {
+		slog.Warn("a device cannot run the model", "model", cfg.Name, "error", err)
+	}
+	if len(accelerators) > 0 {
+		slog.Info("model loaded", "model", cfg.Name, "version", m.version(), "device", m.engine.Device())
+	}
 	return m, nil
 }
 
-func load(path string) (*Model, error) {
+func load(path string, accelerators []llama.Accelerator) (*Model, error) {
 	var bundle *engine.Bundle
 	var err error
 	switch {
@@ -39,12 +52,12 @@ func load(path string) (*Model, error) {
 	case isOwn(path):
 		bundle, err = engine.LoadDir(path)
 	default:
-		return loadForeign(path)
+		return loadForeign(path, accelerators)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return newModel(bundle), nil
+	return newModel(bundle, accelerators...), nil
 }
 
 // isOwn tells whether "teller train" wrote a folder: its config.json has the tokenizer's checksum.
@@ -59,14 +72,14 @@ func isOwn(dir string) bool {
 	return json.Unmarshal(data, &c) == nil && c.TokenizerSHA256 != ""
 }
 
-func newModel(bundle *engine.Bundle) *Model {
-	e := engine.NewEngine(bundle.Model, 0)
-	return &Model{language: own{bundle}, engine: e, scorer: e, window: e.Window()}
+func newModel(bundle *engine.Bundle, accelerators ...llama.Accelerator) *Model {
+	e := engine.NewEngineWith(bundle.Model, engine.EngineOptions{Accelerators: accelerators})
+	return &Model{language: own{bundle}, generator: e, engine: e, window: e.Window()}
 }
 
 // loadForeign opens weights that others trained. Those of floats become eight-bit integers: half the memory of 16-bit ones and nearly twice
 // the speed, for a perplexity within half a percent.
-func loadForeign(path string) (*Model, error) {
+func loadForeign(path string, accelerators []llama.Accelerator) (*Model, error) {
 	file, err := modelfile.Open(path)
 	if err != nil {
 		return nil, err
@@ -82,10 +95,16 @@ func loadForeign(path string) (*Model, error) {
 	if err = errors.Join(err, file.Close()); err != nil { // the weights are packed
 		return nil, err
 	}
-	e := engine.NewEngine(weights, 0)
+	e := engine.NewEngineWith(weights, engine.EngineOptions{Accelerators: accelerators})
 	language.window = e.Window()
-	return &Model{language: language, engine: e, scorer: e, window: e.Window()}, nil
+	return &Model{language: language, generator: e, engine: e, window: e.Window()}, nil
 }
 
 // Slots is how many requests the engine works on at once.
-func (m *Model) Slots() int { return m.scorer.Slots() }
+func (m *Model) Slots() int { return m.engine.Slots() }
+
+// Close gives the engine's memory back when the requests at work are done.
+func (m *Model) Close() error {
+	m.engine.Close()
+	return nil
+}

@@ -25,9 +25,9 @@ const topP = 0.95
 // Model is one set of weights in this process. It is safe for concurrent use.
 type Model struct {
 	language
-	engine generator
-	scorer *engine.Engine // weighs choices; the same engine
-	window int            // tokens
+	generator generator
+	engine    *engine.Engine // the same
+	window    int            // tokens
 }
 
 var _ llm.Model = (*Model)(nil)
@@ -59,7 +59,7 @@ func (m *Model) Complete(ctx context.Context, req llm.Request, emit func(llm.Del
 	said := newReply(req, m.text, emit)
 	working, enough := context.WithCancel(ctx)
 	defer enough()
-	result, err := m.engine.Generate(working, prompt, opts, func(t engine.Token) {
+	result, err := m.generator.Generate(working, prompt, opts, func(t engine.Token) {
 		if working.Err() == nil && !said.add(t) {
 			enough()
 		}
@@ -81,7 +81,7 @@ func (m *Model) Check(ctx context.Context) (llm.Status, error) {
 	if err := ctx.Err(); err != nil {
 		return llm.Status{}, classify(err)
 	}
-	return llm.Status{Version: m.version(), Device: "cpu"}, nil
+	return llm.Status{Version: m.version(), Device: m.engine.Device()}, nil
 }
 
 // promptLimit is how many tokens of the window the prompt may take. The reply has a quarter at most, so
@@ -135,11 +135,14 @@ func (m *Model) sureness(said *reply, result engine.Result) (*float64, string) {
 func classify(err error) *llm.Error {
 	var window *engine.WindowError
 	var named *llm.Error
+	var device *engine.DeviceError
 	switch {
 	case errors.As(err, &named):
 		return named
 	case errors.As(err, &window):
 		return &llm.Error{Code: llm.ContextTooLong, Message: "the dialogue does not fit the model's window", Cause: err}
+	case errors.As(err, &device):
+		return &llm.Error{Code: llm.Unavailable, Message: "the device that computed the reply failed; another one takes over", Cause: err}
 	case errors.Is(err, context.Canceled):
 		return &llm.Error{Code: llm.Canceled, Message: "the request was canceled", Cause: err}
 	case errors.Is(err, context.DeadlineExceeded):

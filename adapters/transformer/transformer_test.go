@@ -56,7 +56,7 @@ func TestConformance(t *testing.T) {
 					subject := adaptertest.Subject{Model: m, Window: bundle.Config.MaxPositionEmbeddings}
 					if name == "random" { // real weights end their reply soon
 						started := make(chan struct{}, 1)
-						m.engine = watched{m.engine, started}
+						m.generator = watched{m.generator, started}
 						subject.Started, subject.Long = started, question("Go on.")
 						subject.Long.MaxTokens = bundle.Config.MaxPositionEmbeddings
 					}
@@ -103,6 +103,15 @@ func TestNew(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, status.Version, out.Served)
 
+	require.NoError(t, m.Close())
+
+	// Where what should compute is not there, the processor does.
+	m, err = New(config.Model{Kind: config.Transformer, Path: dir, Device: "opencl:999"})
+	require.NoError(t, err)
+	status, err = m.Check(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "cpu", status.Device)
+
 	_, err = New(config.Model{Kind: config.Transformer, Path: t.TempDir()})
 	requireCode(t, llm.NotConfigured, err)
 
@@ -141,7 +150,7 @@ func withScript(text string, finish engine.FinishReason) (*Model, *scripted) {
 	for _, id := range bundle.Tokenizer.Encode(text) {
 		script.result.Tokens = append(script.result.Tokens, engine.Token{ID: id, LogProb: -0.5})
 	}
-	return &Model{language: own{bundle}, engine: script, window: bundle.Config.MaxPositionEmbeddings}, script
+	return &Model{language: own{bundle}, generator: script, window: bundle.Config.MaxPositionEmbeddings}, script
 }
 
 func TestCompletion(t *testing.T) {
@@ -184,7 +193,7 @@ func TestConfidenceIsThatInTheQuestionsLabel(t *testing.T) {
 	for _, id := range bundle.Tokenizer.Encode("A bank keeps money.") {
 		script.result.Tokens = append(script.result.Tokens, engine.Token{ID: id, LogProb: -0.5})
 	}
-	m := &Model{language: own{bundle}, engine: script, window: bundle.Config.MaxPositionEmbeddings}
+	m := &Model{language: own{bundle}, generator: script, window: bundle.Config.MaxPositionEmbeddings}
 	confidence := func() float64 {
 		out, err := m.Complete(t.Context(), question("What is a bank?"), nil)
 		require.NoError(t, err)
@@ -269,4 +278,13 @@ func TestFailuresAreNamed(t *testing.T) {
 	m, _ := withScript("", "")
 	_, err := m.Check(ended)
 	requireCode(t, llm.Canceled, err)
+}
+
+// A device that fails in the middle of a reply is a failure that trying again mends.
+func TestADeviceThatFailed(t *testing.T) {
+	m, script := withScript("A bank", engine.FinishEOS)
+	script.err = &engine.DeviceError{Device: "opencl: a card", Err: errors.New("it was lost")}
+	_, err := m.Complete(t.Context(), question("What is a bank?"), nil)
+	requireCode(t, llm.Unavailable, err)
+	require.True(t, llm.Unavailable.Retryable())
 }

@@ -112,9 +112,9 @@ func meaning(code int32) string {
 	return "failed"
 }
 
-// library is the loader of the drivers with the addresses of its functions.
+// library is the loader of the drivers.
 type library struct {
-	address [functions]uintptr
+	entry
 	// refuse, where it is set, is asked before calls; a code that is not 0 stands for the driver's own. Tests make hardware fail with it.
 	refuse func(function) int32
 }

@@ -12,6 +12,9 @@ import (
 // libraryName is the loader's, by its ABI: it hands calls on to the drivers that /etc/OpenCL/vendors names.
 const libraryName = "libOpenCL.so.1"
 
+// entry is where the functions begin.
+type entry struct{ address [functions]uintptr }
+
 func (l *library) load() error {
 	// PoCL, a driver for processors, would take SIGFPE for itself, with which Go tells a division by zero.
 	if _, set := os.LookupEnv("POCL_SIGFPE_HANDLER"); !set {
