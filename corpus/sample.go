@@ -16,27 +16,23 @@ const (
 	droppedPunctuation = 0.15 // a question or a context without its last mark
 )
 
-// settledDraws is how often an epoch has each account question with its fact in the context: copying a
-// value is harder to learn than a fixed answer, and each draw has new values.
-const settledDraws = 3
-
 // Examples gives one example for each phrasing of a split, and a second one for account questions:
 // with the fact in the context and without it. The order is the corpus's; the same seed gives the
 // same examples.
 func (c *Corpus) Examples(split Split, seed uint64) []Example {
-	return c.draw(rand.New(rand.NewPCG(seed, 0)), split, 1)
+	return c.draw(rand.New(rand.NewPCG(seed, 0)), split)
 }
 
-// draw gives an example for each phrasing and, for account questions, some with the fact in the
+// draw gives an example for each phrasing and, for account questions, another with the fact in the
 // context.
-func (c *Corpus) draw(rng *rand.Rand, split Split, settled int) []Example {
+func (c *Corpus) draw(rng *rand.Rand, split Split) []Example {
 	var out []Example
 	for i := range c.Intents {
 		in := &c.Intents[i]
 		for _, family := range in.families(split) {
 			for _, phrasing := range family.Phrasings {
 				out = append(out, c.example(rng, split, in, family.ID, phrasing, false))
-				for i := 0; in.Context != nil && i < settled; i++ {
+				if in.Context != nil {
 					out = append(out, c.example(rng, split, in, family.ID, phrasing, true))
 				}
 			}
@@ -46,10 +42,10 @@ func (c *Corpus) draw(rng *rand.Rand, split Split, settled int) []Example {
 }
 
 // Epoch gives the examples of one pass over a split, shuffled, with slots, answers and contexts drawn
-// afresh. Account questions come once without their fact and settledDraws times with it. Draw the next
-// epoch from the same rng.
+// afresh. Account questions come once without their fact and once with it. Draw the next epoch from the
+// same rng.
 func (c *Corpus) Epoch(rng *rand.Rand, split Split) []Example {
-	out := c.draw(rng, split, settledDraws)
+	out := c.draw(rng, split)
 	rng.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
 	return out
 }
