@@ -38,6 +38,8 @@ func TestMetrics(t *testing.T) {
 	m.Turn("qlora", "ok", true, 2*time.Second)
 	m.Tokens("custom", 11, 24)
 	m.Tokens("custom", 1, 0)
+	m.Benchmark("custom", 0.75, false)
+	m.Benchmark("gemini", 0.5, true)
 
 	got := httptest.NewRecorder()
 	m.Handler().ServeHTTP(got, httptest.NewRequest(http.MethodGet, "/metrics", nil))
@@ -49,6 +51,9 @@ func TestMetrics(t *testing.T) {
 		`teller_turn_seconds_bucket{fallback="yes",model="qlora",outcome="ok",le="2.5"} 1`,
 		`teller_tokens_total{direction="prompt",model="custom"} 12`,
 		`teller_tokens_total{direction="completion",model="custom"} 24`,
+		`teller_benchmark_accuracy{model="gemini"} 0.5`,
+		`teller_benchmark_regressed{model="custom"} 0`,
+		`teller_benchmark_regressed{model="gemini"} 1`,
 	} {
 		require.Contains(t, got.Body.String(), line+"\n")
 	}
