@@ -8,8 +8,12 @@ endif
 .DELETE_ON_ERROR:
 .NOTPARALLEL: # Go keeps all cores busy by itself, and the phases of a test run are to be told apart
 
+# With the OpenCL backend a binary is linked with glibc, though not by a C compiler. Where there is no glibc it is static and does without.
+tags := $(if $(wildcard /lib64/ld-linux-x86-64.so.2 /lib/ld-linux-aarch64.so.1),-tags=opencl)
+goflags := $(shell go env GOFLAGS) $(tags)
+
 # Shared by what is built, vetted and linted: other flags would compile every dependency once more.
-static  := CGO_ENABLED=0 GOFLAGS="$(shell go env GOFLAGS) -buildvcs=false -trimpath"
+static  := CGO_ENABLED=0 GOFLAGS="$(goflags) -buildvcs=false -trimpath"
 version := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 # What the tests run as users do.
@@ -60,7 +64,8 @@ vet:
 
 test-unit: ## the tests of all packages, with the race detector
 	@scripts/phase.sh 'PostgreSQL for the tests' scripts/install-postgres.sh
-	@scripts/phase.sh 'unit tests' scripts/go-test.sh -timeout=5m $$(go list ./... | grep -v '^teller/e2e')
+	@scripts/phase.sh 'OpenCL for the tests' scripts/install-opencl.sh
+	@GOFLAGS="$(goflags)" scripts/phase.sh 'unit tests' scripts/go-test.sh -timeout=5m $$(go list ./... | grep -v '^teller/e2e')
 
 # Without -race, which would compile the whole Temporal server a second time to look into code that is not ours.
 test-embedded: bin/teller-temporal ## the tests of the embedded Temporal server

@@ -23,9 +23,9 @@ type Engine struct {
 	waiting []*sequence // in their order
 	looping bool
 	atRest  sync.Cond // of looping
-	name    string // of the device
-	window  int    // tokens
-	refused error  // why accelerators don't compute
+	name    string    // of the device
+	window  int       // tokens
+	refused error     // why accelerators don't compute
 
 	// The loop's own.
 	chunk   int          // tokens of a step

@@ -8,10 +8,12 @@ import (
 	"math"
 	"os"
 	"runtime"
+	"text/tabwriter"
 
 	"golang.org/x/sync/errgroup"
 
 	"teller/transformer"
+	"teller/transformer/devices"
 	"teller/transformer/llama"
 	"teller/transformer/modelfile"
 )
@@ -20,12 +22,28 @@ type engineCmd struct {
 	Bench      engineBenchCmd      `cmd:"" help:"Measure the engine's speed: prompts, generation, many sequences at once."`
 	Perplexity enginePerplexityCmd `cmd:"" help:"Measure how well a model predicts a text."`
 	Logits     engineLogitsCmd     `cmd:"" help:"Print what a model computes after some tokens, for comparison with other engines."`
+	Devices    engineDevicesCmd    `cmd:"" help:"List what can run models: the processor, and all that has an OpenCL driver."`
 }
 
 // engineModel is the model that the engine's commands run.
 type engineModel struct {
 	Model    string `short:"m" type:"path" placeholder:"PATH" help:"A GGUF file or a model's folder. Default: CUSTOM_MODEL_PATH, else the embedded weights."`
 	Quantise bool   `name:"quantise" help:"Keep matrices of floats as eight-bit integers."`
+	Device   string `env:"CUSTOM_DEVICE" default:"auto" placeholder:"DEVICE" help:"What computes: auto (a graphics card if there is one), cpu, opencl, or one that 'teller engine devices' lists. Default: ${default}."`
+}
+
+// engine makes an engine of the weights on the device that was asked for. What was named must be able to run them, unlike in a worker, where
+// the processor would take over: a measurement of something else is of no use.
+func (m engineModel) engine(model *transformer.Model, o transformer.EngineOptions) (*transformer.Engine, error) {
+	var err error
+	if o.Accelerators, err = devices.Choose(m.Device); err != nil {
+		return nil, err
+	}
+	e := transformer.NewEngineWith(model, o)
+	if err := e.Refused(); err != nil && m.Device != devices.Auto && e.Device() == devices.CPU {
+		return nil, err
+	}
+	return e, nil
 }
 
 // open loads the weights. The file's tokenizer and what else is in it stay usable.
@@ -67,7 +85,11 @@ func (c enginePerplexityCmd) Run(ctx context.Context) error {
 	windows := make([]float64, len(tokens)/c.Context) // log-probability of each one's second half
 	half := c.Context / 2
 	predicted := c.Context - half - 1
-	engine := transformer.NewEngine(model, 0)
+	engine, err := c.engine(model, transformer.EngineOptions{})
+	if err != nil {
+		return err
+	}
+	defer engine.Close()
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(min(engine.Slots(), 2*runtime.GOMAXPROCS(0)))
 	for i := range windows {
@@ -92,11 +114,12 @@ func (c enginePerplexityCmd) Run(ctx context.Context) error {
 	}
 	count := predicted * len(windows)
 	result := struct {
+		Device     string  `json:"device"`
 		Perplexity float64 `json:"perplexity"`
 		Tokens     int     `json:"tokens"` // predicted
 		Windows    int     `json:"windows"`
 		Context    int     `json:"context"`
-	}{math.Exp(sum / float64(count)), count, len(windows), c.Context}
+	}{engine.Device(), math.Exp(sum / float64(count)), count, len(windows), c.Context}
 	if c.Output == "json" {
 		return json.NewEncoder(os.Stdout).Encode(result)
 	}
@@ -114,12 +137,42 @@ func (c engineLogitsCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	logits, err := transformer.NewEngine(model, 1).Logits(ctx, c.Tokens)
+	engine, err := c.engine(model, transformer.EngineOptions{Slots: 1})
+	if err != nil {
+		return err
+	}
+	defer engine.Close()
+	logits, err := engine.Logits(ctx, c.Tokens)
 	if err != nil {
 		return err
 	}
 	return json.NewEncoder(os.Stdout).Encode(struct {
+		Device string    `json:"device"`
 		Tokens []int     `json:"tokens"`
 		Logits []float32 `json:"logits"` // of the token that follows
-	}{c.Tokens, logits})
+	}{engine.Device(), c.Tokens, logits})
+}
+
+type engineDevicesCmd struct{}
+
+func (engineDevicesCmd) Run() error {
+	list, err := devices.List()
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	for _, d := range list {
+		memory, auto := "", ""
+		if d.Memory > 0 {
+			memory = fmt.Sprintf("%d MB", d.Memory>>20)
+		}
+		if d.Auto {
+			auto = "auto"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", d.Choice, d.Name, memory, auto, d.Detail)
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if err != nil {
+		fmt.Printf("Nothing else: %v\n", err)
+	}
+	return nil
 }

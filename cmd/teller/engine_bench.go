@@ -64,9 +64,13 @@ func (c engineBenchCmd) Run(ctx context.Context) error {
 	for _, threads := range c.Threads {
 		measure := func(prompt, generate, sequences int) error {
 			// Room for what runs and no more, so that the memory that is reported is what the workload needs.
-			engine := transformer.NewEngineWith(model, transformer.EngineOptions{
+			engine, err := c.engine(model, transformer.EngineOptions{
 				Slots: sequences, Threads: threads, CacheBytes: sequences * model.CacheBytes(max(1, prompt)+generate),
 			})
+			if err != nil {
+				return err
+			}
+			defer engine.Close()
 			r, err := c.measure(ctx, engine, prompt, generate, sequences)
 			if err != nil {
 				return err
@@ -167,8 +171,8 @@ func runSequences(ctx context.Context, engine *transformer.Engine, prompt, gener
 
 func printBench(results []benchResult) error {
 	out := bufio.NewWriter(os.Stdout)
-	fmt.Fprintln(out, "| model | weights | kernels | threads | test | tokens/s | min | max | first token ms | peak MB | before the model |")
-	fmt.Fprintln(out, "|---|---|---|---:|---|---:|---:|---:|---:|---:|---:|")
+	fmt.Fprintln(out, "| model | weights | device | kernels | threads | test | tokens/s | min | max | first token ms | peak MB | before the model |")
+	fmt.Fprintln(out, "|---|---|---|---|---:|---|---:|---:|---:|---:|---:|---:|")
 	for _, r := range results {
 		test := fmt.Sprintf("pp%d", r.Prompt)
 		if r.Generate > 0 {
@@ -177,8 +181,8 @@ func printBench(results []benchResult) error {
 				test += fmt.Sprintf(" x %d", r.Sequences)
 			}
 		}
-		fmt.Fprintf(out, "| %s %.0fM | %s | %s | %d | %s | %.1f ± %.1f | %.1f | %.1f | %.2f | %d | %d |\n", r.Model, float64(r.Parameters)/1e6, r.Format,
-			r.Kernels, r.Threads, test, r.AverageTS, r.DeviationTS, r.MinTS, r.MaxTS, r.FirstMS, r.PeakMemory>>20, r.BaseMemory>>20)
+		fmt.Fprintf(out, "| %s %.0fM | %s | %s | %s | %d | %s | %.1f ± %.1f | %.1f | %.1f | %.2f | %d | %d |\n", r.Model, float64(r.Parameters)/1e6, r.Format,
+			r.Device, r.Kernels, r.Threads, test, r.AverageTS, r.DeviationTS, r.MinTS, r.MaxTS, r.FirstMS, r.PeakMemory>>20, r.BaseMemory>>20)
 	}
 	return out.Flush()
 }

@@ -69,7 +69,7 @@ func TestListNamesWhatChooses(t *testing.T) {
 func TestAnEngineOnOtherHardware(t *testing.T) {
 	accelerators, err := devices.Choose(devices.OpenCL)
 	if err != nil {
-		t.Skipf("no OpenCL here: %v", err)
+		t.Skipf("the tests of OpenCL are skipped: %v", err)
 	}
 	m, err := transformer.OpenModel(transformertest.Weights(transformertest.Architecture(), gguf.F32, 5), nil, llama.Options{ExactCache: true})
 	require.NoError(t, err)

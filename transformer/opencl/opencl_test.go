@@ -19,7 +19,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func hardware(t testing.TB) Hardware {
 	all, err := Find()
 	if err != nil {
-		t.Skipf("no OpenCL here: %v", err)
+		t.Skipf("the tests of OpenCL are skipped: %v", err)
 	}
 	for _, h := range all {
 		if h.GPU {
