@@ -48,12 +48,12 @@ type Measurements struct {
 // BeginBenchmark stores that a run begins, once however often it runs. A suite that nobody knows ends the run.
 func (a *Activities) BeginBenchmark(ctx context.Context, in BeginBenchmarkInput) (BeginBenchmarkOutput, error) {
 	defer heartbeat(ctx)()
-	hash, name, cases, err := a.suite(ctx, in.Suite)
+	hash, name, cases, err := a.suite(ctx, in.Suite, in.Judge != "")
 	if err != nil {
 		return BeginBenchmarkOutput{}, err
 	}
 	out := BeginBenchmarkOutput{Hash: hash, Name: name, Cases: cases, Prices: map[string]BenchmarkPrice{}}
-	for _, model := range in.Models {
+	for _, model := range append(in.Models[:len(in.Models):len(in.Models)], in.Judge) {
 		if p, ok := a.Measurements.Prices.Find(model, a.Measurements.Served[model], in.At); ok && p.PerHour == 0 {
 			// Dollars for a million tokens are thousands of billionths for one.
 			out.Prices[model] = BenchmarkPrice{Prompt: p.Prompt * 1000, Completion: p.Completion * 1000}
@@ -71,8 +71,8 @@ func (a *Activities) BeginBenchmark(ctx context.Context, in BeginBenchmarkInput)
 	return out, err
 }
 
-// suite finds a suite by a shipped one's name, or by the hash of one that is kept.
-func (a *Activities) suite(ctx context.Context, named string) (hash, name string, cases int, err error) {
+// suite finds a suite by a shipped one's name, without its rubrics unless they are judged, or by the hash of one that is kept.
+func (a *Activities) suite(ctx context.Context, named string, judged bool) (hash, name string, cases int, err error) {
 	if !slices.Contains(benchmark.ShippedNames(), named) {
 		name, cases, err = a.Measurements.Store.Suite(ctx, named)
 		if errors.Is(err, store.ErrNoSuite) {
@@ -84,7 +84,9 @@ func (a *Activities) suite(ctx context.Context, named string) (hash, name string
 	if err != nil {
 		return "", "", 0, temporal.NewNonRetryableApplicationError("the suite does not load: "+err.Error(), "bad_suite", nil)
 	}
-	suite, _ = suite.WithoutJudge()
+	if !judged {
+		suite, _ = suite.WithoutJudge()
+	}
 	bodies, err := CaseBodies(suite)
 	if err != nil {
 		return "", "", 0, err
@@ -128,7 +130,7 @@ func (a *Activities) LoadCases(ctx context.Context, in LoadCasesInput) ([]Benchm
 		if bytes += len(c.Message) + len(c.Context); bytes > loadedBytes && i > 0 {
 			break
 		}
-		calls = append(calls, BenchmarkCall{CaseID: c.ID, Position: order[in.From+i], Request: c.Request(int64(in.Seed))})
+		calls = append(calls, BenchmarkCall{CaseID: c.ID, Position: order[in.From+i], Request: c.Request(int64(in.Seed)), Rubrics: c.Rubrics()})
 	}
 	return calls, nil
 }
@@ -164,9 +166,10 @@ func (a *Activities) RecordCases(ctx context.Context, in RecordCasesInput) error
 		if cost, ok := a.Prices.NanoUSD(in.Model, r.Completion.Served, in.At, reply.Usage.PromptTokens, reply.Usage.CompletionTokens); ok {
 			reply.CostNanoUSD = &cost
 		}
-		grade, err := benchmark.GradeReply(ctx, cases[i], reply, nil)
-		if err != nil {
-			return err
+		verdicts := benchmark.Verdicts(r.Verdicts)
+		grade, err := benchmark.GradeReply(ctx, cases[i], reply, &verdicts)
+		if err != nil { // trying again makes no verdict
+			return temporal.NewNonRetryableApplicationError(err.Error(), "not_judged", nil)
 		}
 		body, err := json.Marshal(benchmark.ResultOf(in.RunID, in.Model, cases[i], reply, grade, r.Reason))
 		if err != nil {

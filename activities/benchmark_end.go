@@ -57,7 +57,7 @@ func (a *Activities) EndBenchmark(ctx context.Context, in EndBenchmarkInput) (Be
 func (a *Activities) sumUp(ctx context.Context, in EndBenchmarkInput, row store.BenchmarkRun) error {
 	m := a.Measurements
 	run := benchmark.Run{ID: in.RunID, Suite: row.Suite, SuiteHash: row.SuiteHash, Started: in.Started, Ended: in.Ended, Trigger: in.Cause,
-		RequestCount: in.RequestCount, Seed: in.Seed, Models: map[string]benchmark.ModelResult{}}
+		RequestCount: in.RequestCount, Seed: in.Seed, Judge: in.Judge, Models: map[string]benchmark.ModelResult{}}
 	for _, state := range in.Models {
 		result := benchmark.ModelResult{Status: benchmark.Status(state.Status), Reason: benchmark.Reason(state.Reason), Served: state.Version}
 		if state.Status != BenchmarkUnavailable {

@@ -3,6 +3,7 @@ package activities
 import (
 	"time"
 
+	"teller/benchmark"
 	"teller/llm"
 )
 
@@ -27,7 +28,7 @@ type BenchmarkModelState struct {
 	Ended   time.Time       `json:"ended,omitzero"`
 	// CostNanoUSD is what the calls cost, the warm-up included, in billionths of a US dollar.
 	CostNanoUSD int64 `json:"cost_nano_usd,omitempty"`
-	// DearestNanoUSD is what the dearest of them cost.
+	// DearestNanoUSD is what the dearest case cost, its grading included.
 	DearestNanoUSD int64 `json:"dearest_nano_usd,omitempty"`
 }
 
@@ -48,6 +49,7 @@ type BeginBenchmarkInput struct {
 	Suite  string    `json:"suite"`
 	Cause  string    `json:"cause"`
 	Models []string  `json:"models"`
+	Judge  string    `json:"judge,omitempty"` // grades rubrics; "" leaves them out of shipped suites
 	At     time.Time `json:"at"`
 	// AfterChats is the number of chats at which the last run that was due because of it began; nil on a run with another cause.
 	AfterChats *int64 `json:"after_chats,omitempty"`
@@ -79,6 +81,21 @@ type BenchmarkCall struct {
 	CaseID   string      `json:"case_id"`
 	Position int         `json:"position"` // in the suite
 	Request  llm.Request `json:"request"`
+	// Rubrics are what a model must grade the reply by.
+	Rubrics []string `json:"rubrics,omitempty"`
+}
+
+// JudgeRequest asks a model whether a reply to the call fulfils a rubric.
+func (c BenchmarkCall) JudgeRequest(rubric, reply string) llm.Request {
+	knows, message := "", ""
+	for _, m := range c.Request.Messages {
+		if m.Role == llm.System {
+			knows = m.Text
+		} else {
+			message = m.Text
+		}
+	}
+	return benchmark.JudgeRequest(rubric, knows, message, reply)
 }
 
 // CaseOutcome is what a model made of a case.
@@ -88,6 +105,8 @@ type CaseOutcome struct {
 	Completion llm.Completion `json:"completion"`
 	Code       llm.Code       `json:"code,omitempty"` // why there is none
 	Reason     string         `json:"reason,omitempty"`
+	// Verdicts are what the judge said of the case's rubrics.
+	Verdicts []llm.Completion `json:"verdicts,omitempty"`
 }
 
 // RecordCasesInput has outcomes graded and stored.
@@ -106,6 +125,7 @@ type EndBenchmarkInput struct {
 	Started      time.Time             `json:"started"`
 	Ended        time.Time             `json:"ended"`
 	Seed         uint64                `json:"seed"`
+	Judge        string                `json:"judge,omitempty"`
 	Cause        string                `json:"cause"`
 	RequestCount int64                 `json:"request_count"`
 	Promote      bool                  `json:"promote,omitempty"`

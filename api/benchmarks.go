@@ -30,6 +30,8 @@ type benchmarkRequest struct {
 	Models      []string          `json:"models"`
 	Seed        *uint64           `json:"seed"`
 	Concurrency *int              `json:"concurrency"`
+	// Judge is the model that grades rubrics; "" leaves them out.
+	Judge *string `json:"judge"`
 }
 
 // benchmarkStarted is its answer.
@@ -53,9 +55,9 @@ func (s *server) runBenchmark(c *gin.Context) {
 	}
 	name := req.Suite
 	if p == nil && len(req.Files) > 0 {
-		in.Suite, p = s.keepSuite(c, req)
+		in.Suite, p = s.keepSuite(c, req, in.Judge != nil)
 	} else if p == nil {
-		name, p = s.knownSuite(c, req.Suite)
+		name, p = s.knownSuite(c, req.Suite, in.Judge != nil)
 	}
 	if p != nil {
 		writeError(c, p)
@@ -91,6 +93,16 @@ func (s *server) benchmarkInput(req benchmarkRequest, in *workflows.BenchmarkInp
 		}
 		in.Concurrency = *req.Concurrency
 	}
+	if req.Judge != nil {
+		in.Judge = nil
+		if *req.Judge != "" {
+			target, ok := s.target(*req.Judge)
+			if !ok {
+				return invalid("judge", "judge must be the name of a configured model, or empty: GET /models lists them")
+			}
+			in.Judge = &target
+		}
+	}
 	if len(req.Models) == 0 {
 		return nil
 	}
@@ -105,8 +117,8 @@ func (s *server) benchmarkInput(req benchmarkRequest, in *workflows.BenchmarkInp
 	return nil
 }
 
-// knownSuite gives the name of a suite that there is.
-func (s *server) knownSuite(c *gin.Context, suite string) (string, *problem) {
+// knownSuite gives the name of a suite that there is and that can be graded.
+func (s *server) knownSuite(c *gin.Context, suite string, judged bool) (string, *problem) {
 	if slices.Contains(benchmark.ShippedNames(), suite) {
 		return suite, nil
 	}
@@ -118,11 +130,23 @@ func (s *server) knownSuite(c *gin.Context, suite string) (string, *problem) {
 	case err != nil:
 		return "", s.storeDown(c, err)
 	}
+	if judged {
+		return name, nil
+	}
+	cases, err := s.suiteCases(c, suite)
+	if err != nil {
+		return "", s.storeDown(c, err)
+	}
+	for _, one := range cases {
+		if one.NeedsJudge() {
+			return "", invalid("judge", "the suite holds cases that a model must grade: judge must name it")
+		}
+	}
 	return name, nil
 }
 
-// keepSuite stores the suite that a request carries and gives its hash.
-func (s *server) keepSuite(c *gin.Context, req benchmarkRequest) (string, *problem) {
+// keepSuite stores the suite that a request carries, without its rubrics unless they are judged, and gives its hash.
+func (s *server) keepSuite(c *gin.Context, req benchmarkRequest, judged bool) (string, *problem) {
 	const folder = "suite" // of names that the caller chose
 	files := fstest.MapFS{}
 	for name, text := range req.Files {
@@ -135,9 +159,11 @@ func (s *server) keepSuite(c *gin.Context, req benchmarkRequest) (string, *probl
 	if err != nil {
 		return "", invalid("files", shortened(strings.ReplaceAll(err.Error(), folder+"/", "")))
 	}
-	suite, _ = suite.WithoutJudge()
+	if !judged {
+		suite, _ = suite.WithoutJudge()
+	}
 	if len(suite.Cases) == 0 {
-		return "", invalid("files", "the suite holds only cases that a model must grade, which is off")
+		return "", invalid("files", "the suite holds only cases that a model must grade, which is off: judge names one")
 	}
 	bodies, err := activities.CaseBodies(suite)
 	if err != nil {

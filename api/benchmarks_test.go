@@ -66,6 +66,16 @@ func TestABenchmarkIsStarted(t *testing.T) {
 		require.Equal(t, http.StatusAccepted, got.status, "its hash names it from then on")
 		require.Contains(t, string(got.body), `"suite":"cards"`)
 	})
+	t.Run("with a model that grades", func(t *testing.T) {
+		const rubric = `- vars: {message: Help!}\n  assert: [{type: llm-rubric, value: is kind}]\n`
+		got := f.startBenchmark(t, `{"suite":"kind","judge":"gemini","files":{"kind.yaml":"`+rubric+`"}}`)
+		require.Equal(t, http.StatusAccepted, got.status, "%s", got.body)
+		in := f.turns.benchmarks[len(f.turns.benchmarks)-1]
+		require.Equal(t, &workflows.Target{Model: "gemini", Queue: workflows.QueueMain}, in.Judge)
+		f.startBenchmark(t, `{"suite":"`+in.Suite+`","judge":"gemini"}`)
+		e := f.startBenchmark(t, `{"suite":"`+in.Suite+`"}`).requireError(t, http.StatusBadRequest, "invalid_request")
+		require.Equal(t, "judge", e.Param)
+	})
 }
 
 func TestABadBenchmarkIsRefused(t *testing.T) {
@@ -77,6 +87,7 @@ func TestABadBenchmarkIsRefused(t *testing.T) {
 		{"an unknown model", `{"models":["gpt"]}`, "models", `"gpt" is not`},
 		{"a model twice", `{"models":["qlora","qlora"]}`, "models", "each once"},
 		{"models in one word", `{"models":"qlora"}`, "models", "must be a list"},
+		{"an unknown judge", `{"judge":"gpt"}`, "judge", "must be the name of a configured model"},
 		{"concurrency 0", `{"concurrency":0}`, "concurrency", "from 1 to 100"},
 		{"concurrency 1e9", `{"concurrency":1000000000}`, "concurrency", "from 1 to 100"},
 		{"concurrency -1", `{"concurrency":-1}`, "concurrency", "from 1 to 100"},

@@ -59,11 +59,14 @@ func (c Case) Choices() []string {
 }
 
 // NeedsJudge tells whether a model must grade the reply.
-func (c Case) NeedsJudge() bool {
+func (c Case) NeedsJudge() bool { return len(c.Rubrics()) > 0 }
+
+// Rubrics are what a model must grade the reply by, in the order in which they are graded.
+func (c Case) Rubrics() (rubrics []string) {
 	for _, a := range c.Assert {
 		if a.Type == typeRubric {
-			return true
+			rubrics = append(rubrics, a.Texts[0])
 		}
 	}
-	return false
+	return rubrics
 }

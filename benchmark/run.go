@@ -23,9 +23,11 @@ type Run struct {
 	// Trigger says what started the run: "schedule", "requests", "api", "cli".
 	Trigger string `json:"trigger"`
 	// RequestCount is how many chats had been counted when the run started.
-	RequestCount int64                  `json:"request_count"`
-	Seed         uint64                 `json:"seed"`
-	Models       map[string]ModelResult `json:"models"`
+	RequestCount int64  `json:"request_count"`
+	Seed         uint64 `json:"seed"`
+	// Judge is the model that graded the rubrics; empty where none did.
+	Judge  string                 `json:"judge,omitempty"`
+	Models map[string]ModelResult `json:"models"`
 	// Comparisons are those of every pair of models that answered cases in common.
 	Comparisons []Comparison `json:"comparisons,omitempty"`
 	// Winner is the model that leads; nil where none was measured in full.

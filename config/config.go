@@ -53,6 +53,7 @@ type Config struct {
 	BenchmarkConcurrency   int           `env:"BENCHMARK_CONCURRENCY" envDefault:"4"`           // calls to one model that are open at once
 	BenchmarkMaxCostUSD    float64       `env:"BENCHMARK_MAX_COST_USD" envDefault:"1"`          // of a run, on one model; 0: no bound
 	BenchmarkMaxDuration   time.Duration `env:"BENCHMARK_MAX_DURATION" envDefault:"2h"`         // of a run; 0: no bound
+	BenchmarkJudge         string        `env:"BENCHMARK_JUDGE"`                                // the model that grades llm-rubric; empty: rubrics are left out
 	BenchmarkResults       string        `env:"BENCHMARK_RESULTS"`                              // the file of results; empty: benchmark_results.jsonl in TELLER_DATA_DIR
 	BenchmarkPromote       bool          `env:"BENCHMARK_PROMOTE" envDefault:"false"`           // the best model that meets the objective becomes active
 	BenchmarkMinAccuracy   float64       `env:"BENCHMARK_MIN_ACCURACY" envDefault:"0.8"`        // the objective: at least this share of cases right,
@@ -196,6 +197,9 @@ func (c Config) check() (problems []error) {
 	}
 	if !(c.BenchmarkMinAccuracy >= 0 && c.BenchmarkMinAccuracy <= 1) {
 		wrong("BENCHMARK_MIN_ACCURACY", "%v is not between 0 and 1", c.BenchmarkMinAccuracy)
+	}
+	if c.BenchmarkJudge != "" && !c.Known(c.BenchmarkJudge) {
+		wrong("BENCHMARK_JUDGE", "there is no model %q; there are %s", c.BenchmarkJudge, c.names())
 	}
 	if c.BenchmarkMaxDuration < 0 {
 		wrong("BENCHMARK_MAX_DURATION", "%s is below 0", c.BenchmarkMaxDuration)

@@ -67,6 +67,7 @@ func TestWrongValuesNameTheirVariable(t *testing.T) {
 		"TELLER_MAX_MESSAGE_BYTES": "9999999",
 		"TELLER_GPU_SLOTS":         "none",
 		"TELLER_WORKER_SLOTS":      "0",
+		"BENCHMARK_JUDGE":          "gpt",
 		"TELLER_LOG_LEVEL":         "loud",
 		"TELLER_LOG_FORMAT":        "xml",
 		"TELLER_MODELS":            "a b:vllm",

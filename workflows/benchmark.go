@@ -1,6 +1,8 @@
 package workflows
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -24,6 +26,8 @@ type BenchmarkInput struct {
 	Seed  uint64 `json:"seed"` // of the cases' order, and of models that sample
 	// Concurrency is how many calls to one model are open at once.
 	Concurrency int `json:"concurrency"`
+	// Judge grades the cases' rubrics; nil leaves them out.
+	Judge *Target `json:"judge,omitempty"`
 	// WarmUp is how many calls to each model go before those that count.
 	WarmUp int `json:"warm_up"`
 	// MaxCostUSD bounds what the run may cost on one model, and MaxDuration how long it may take; 0 is no bound. A run that would pass
@@ -53,7 +57,7 @@ func Benchmark(ctx workflow.Context, in BenchmarkInput) (activities.BenchmarkOut
 		names[i] = target.Model
 	}
 	var begun activities.BeginBenchmarkOutput
-	begin := activities.BeginBenchmarkInput{RunID: run, Suite: in.Suite, Cause: in.Cause, Models: names, At: started, AfterChats: in.AfterChats}
+	begin := activities.BeginBenchmarkInput{RunID: run, Suite: in.Suite, Cause: in.Cause, Models: names, Judge: in.judge().Model, At: started, AfterChats: in.AfterChats}
 	if err := workflow.ExecuteActivity(bookkeeping(ctx, "begin"), acts.BeginBenchmark, begin).Get(ctx, &begun); err != nil {
 		return activities.BenchmarkOutcome{}, err
 	}
@@ -63,18 +67,15 @@ func Benchmark(ctx workflow.Context, in BenchmarkInput) (activities.BenchmarkOut
 
 	states := make([]activities.BenchmarkModelState, len(in.Models))
 	asked := make([]workflow.ChildWorkflowFuture, len(in.Models))
-	health, err := checkPatiently(ctx, in.Models)
+	health, err := checkPatiently(ctx, in.everyone())
 	for i, target := range in.Models {
-		if err != nil || !health[i].Healthy {
-			states[i] = activities.BenchmarkModelState{Model: target.Model, Status: activities.BenchmarkStopped, Reason: cancelledReason}
-			if err == nil {
-				states[i] = activities.BenchmarkModelState{Model: target.Model, Status: activities.BenchmarkUnavailable, Code: health[i].Code, Reason: health[i].Reason}
-			}
+		if state, ok := in.mayBegin(target, health, i, err); !ok {
+			states[i] = state
 			continue
 		}
 		child := BenchmarkModelInput{
 			RunID: run, Suite: begun.Hash, Cases: begun.Cases, Target: target, Seed: in.Seed, Concurrency: max(1, in.Concurrency), WarmUp: in.WarmUp,
-			Price: begun.Prices[target.Model], Version: health[i].Status.Version, MaxNanoUSD: int64(in.MaxCostUSD * 1e9),
+			Judge: in.Judge, JudgePrice: begun.Prices[in.judge().Model], Price: begun.Prices[target.Model], Version: health[i].Status.Version, MaxNanoUSD: int64(in.MaxCostUSD * 1e9),
 		}
 		if in.MaxDuration > 0 {
 			child.Deadline = started.Add(in.MaxDuration)
@@ -93,7 +94,7 @@ func Benchmark(ctx workflow.Context, in BenchmarkInput) (activities.BenchmarkOut
 			continue
 		}
 		if err := asked[i].Get(ctx, &states[i]); err != nil {
-			states[i] = activities.BenchmarkModelState{Model: target.Model, Status: activities.BenchmarkStopped, Reason: "its part of the run was ended from outside"}
+			states[i] = activities.BenchmarkModelState{Model: target.Model, Status: activities.BenchmarkStopped, Reason: endedReason(err)}
 		}
 	}
 
@@ -101,12 +102,53 @@ func Benchmark(ctx workflow.Context, in BenchmarkInput) (activities.BenchmarkOut
 	free, cancel := workflow.NewDisconnectedContext(ctx)
 	defer cancel()
 	var outcome activities.BenchmarkOutcome
-	end := activities.EndBenchmarkInput{RunID: run, Models: states, Started: started, Ended: workflow.Now(ctx), Seed: in.Seed,
+	end := activities.EndBenchmarkInput{RunID: run, Models: states, Started: started, Ended: workflow.Now(ctx), Seed: in.Seed, Judge: in.judge().Model,
 		Cause: in.Cause, RequestCount: begun.RequestCount, Promote: in.Promote && ctx.Err() == nil}
 	if err := workflow.ExecuteActivity(bookkeeping(free, "end"), acts.EndBenchmark, end).Get(free, &outcome); err != nil {
 		return outcome, err
 	}
 	return outcome, ctx.Err()
+}
+
+// judge is the zero Target where there is none.
+func (in BenchmarkInput) judge() Target {
+	if in.Judge == nil {
+		return Target{}
+	}
+	return *in.Judge
+}
+
+// everyone are the models and, behind them, the judge.
+func (in BenchmarkInput) everyone() []Target {
+	if in.Judge == nil {
+		return in.Models
+	}
+	return append(slices.Clone(in.Models), *in.Judge)
+}
+
+// mayBegin tells whether the i-th model can be measured; where it cannot, the state says why. failed is why nothing is known.
+func (in BenchmarkInput) mayBegin(target Target, health []Health, i int, failed error) (activities.BenchmarkModelState, bool) {
+	state := activities.BenchmarkModelState{Model: target.Model, Status: activities.BenchmarkStopped}
+	switch {
+	case failed != nil:
+		state.Reason = cancelledReason
+	case !health[i].Healthy:
+		state.Status, state.Code, state.Reason = activities.BenchmarkUnavailable, health[i].Code, health[i].Reason
+	case in.Judge != nil && !health[len(in.Models)].Healthy:
+		state.Reason = fmt.Sprintf("%s, which is to grade, does not answer: %s", in.Judge.Model, health[len(in.Models)].Reason)
+	default:
+		return state, true
+	}
+	return state, false
+}
+
+// endedReason says why a model's part has no state of its own.
+func endedReason(err error) string {
+	var failure *temporal.ApplicationError
+	if errors.As(err, &failure) {
+		return failure.Message()
+	}
+	return "its part of the run was ended from outside"
 }
 
 // cancelledReason says why a model was not asked every case.

@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"fmt"
 	"time"
 
 	"go.temporal.io/sdk/temporal"
@@ -24,6 +25,8 @@ const (
 	tokensOfAMessage = 32
 	// attemptsAtACase: a case that fails as often counts as an error of the model's.
 	attemptsAtACase = 3
+	// attemptsAtAVerdict are more, half a minute of them: what the judge fails at is no fault of the model's, and stops its measurement.
+	attemptsAtAVerdict = 8
 )
 
 // BenchmarkModelInput asks one model the cases of a suite, or carries that over to a new run.
@@ -35,6 +38,8 @@ type BenchmarkModelInput struct {
 	Seed        uint64                         `json:"seed"`
 	Concurrency int                            `json:"concurrency"`
 	WarmUp      int                            `json:"warm_up,omitempty"`
+	Judge       *Target                        `json:"judge,omitempty"`
+	JudgePrice  activities.BenchmarkPrice      `json:"judge_price"`
 	Price       activities.BenchmarkPrice      `json:"price"`
 	Version     string                         `json:"version,omitempty"`
 	Deadline    time.Time                      `json:"deadline,omitzero"`
@@ -102,7 +107,7 @@ func (m *measured) warmUp(ctx workflow.Context) {
 		}
 		var out llm.Completion
 		if err := m.complete(ctx, call).Get(ctx, &out); err == nil {
-			m.pay(out)
+			m.pay(m.Price, out)
 		}
 	}
 }
@@ -134,7 +139,10 @@ func (m *measured) ask(ctx workflow.Context, calls []activities.BenchmarkCall) [
 						m.stop("no worker took a call for " + waitWithin.String())
 					}
 				}
-				m.pay(outcome.Completion)
+				m.pay(m.Price, outcome.Completion)
+				if outcome.Verdicts, err = m.judged(ctx, calls[i], outcome); err != nil {
+					return
+				}
 				outcomes[i] = &outcome
 			}
 		})
@@ -191,10 +199,34 @@ func (m *measured) stop(reason string) {
 }
 
 // pay adds up what calls cost.
-func (m *measured) pay(out llm.Completion) {
-	cost := m.Price.NanoUSD(out.Usage)
+func (m *measured) pay(price activities.BenchmarkPrice, out llm.Completion) {
+	cost := price.NanoUSD(out.Usage)
 	m.state.CostNanoUSD += cost
 	m.state.DearestNanoUSD = max(m.state.DearestNanoUSD, cost)
+}
+
+// judged has the judge grade a reply by the case's rubrics. A failure stops the measurement: a case that is not graded is neither right
+// nor wrong.
+func (m *measured) judged(ctx workflow.Context, call activities.BenchmarkCall, outcome activities.CaseOutcome) (verdicts []llm.Completion, err error) {
+	if m.Judge == nil || outcome.Code != "" && outcome.Code != llm.Refused {
+		return nil, nil
+	}
+	spent := m.Price.NanoUSD(outcome.Completion.Usage)
+	for i, rubric := range call.Rubrics {
+		var verdict llm.Completion
+		call := activities.BenchmarkCall{CaseID: fmt.Sprintf("%s, rubric %d", call.CaseID, i+1), Request: call.JudgeRequest(rubric, outcome.Completion.Text)}
+		if err := m.call(ctx, *m.Judge, call, attemptsAtAVerdict).Get(ctx, &verdict); err != nil {
+			if ctx.Err() == nil {
+				m.stop(fmt.Sprintf("%s could not grade: %s", m.Judge.Model, activities.FromTemporal(err).Message))
+			}
+			return nil, err
+		}
+		m.pay(m.JudgePrice, verdict)
+		spent += m.JudgePrice.NanoUSD(verdict.Usage)
+		verdicts = append(verdicts, verdict)
+	}
+	m.state.DearestNanoUSD = max(m.state.DearestNanoUSD, spent)
+	return verdicts, nil
 }
 
 // atMost is what a call may cost: as much as the dearest so far, or as its texts could make, since no token is shorter than a byte.
@@ -207,13 +239,23 @@ func (m *measured) atMost(call activities.BenchmarkCall) int64 {
 	for _, choice := range call.Request.Choices {
 		longest = max(longest, len(choice))
 	}
-	return max(m.state.DearestNanoUSD, m.Price.NanoUSD(llm.Usage{PromptTokens: prompt, CompletionTokens: longest}))
+	cost := m.Price.NanoUSD(llm.Usage{PromptTokens: prompt, CompletionTokens: longest})
+	for _, rubric := range call.Rubrics {
+		text := call.JudgeRequest(rubric, "").Messages
+		cost += m.JudgePrice.NanoUSD(llm.Usage{PromptTokens: len(text[0].Text) + len(text[1].Text) + longest*llm.BytesPerToken, CompletionTokens: tokensOfAMessage})
+	}
+	return max(m.state.DearestNanoUSD, cost)
 }
 
-// complete is the call that a turn makes, on the same queue, behind live turns.
+// complete asks the model that is measured.
 func (m *measured) complete(ctx workflow.Context, call activities.BenchmarkCall) workflow.Future {
+	return m.call(ctx, m.Target, call, attemptsAtACase)
+}
+
+// call is the call that a turn makes, on the same queue, behind live turns.
+func (m *measured) call(ctx workflow.Context, to Target, call activities.BenchmarkCall, attempts int32) workflow.Future {
 	return workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		TaskQueue:              m.Target.Queue,
+		TaskQueue:              to.Queue,
 		ScheduleToStartTimeout: waitWithin,
 		StartToCloseTimeout:    answerWithin,
 		HeartbeatTimeout:       heartbeatWithin,
@@ -223,7 +265,7 @@ func (m *measured) complete(ctx workflow.Context, call activities.BenchmarkCall)
 			InitialInterval:    500 * time.Millisecond,
 			BackoffCoefficient: 2,
 			MaximumInterval:    10 * time.Second,
-			MaximumAttempts:    attemptsAtACase,
+			MaximumAttempts:    attempts,
 		},
-	}), acts.Complete, activities.CompleteInput{Model: m.Target.Model, Request: call.Request, Patience: time.Minute, Measure: true})
+	}), acts.Complete, activities.CompleteInput{Model: to.Model, Request: call.Request, Patience: time.Minute, Measure: true})
 }

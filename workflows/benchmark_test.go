@@ -40,7 +40,13 @@ func newBench(t *testing.T, n int) *bench {
 	for i := range n {
 		fmt.Fprintf(&lines, `{"vars":{"message":"question %d"},"assert":[{"type":"equals","value":"re: question %d"}],"metadata":{"id":"c%d"}}`+"\n", i, i, i)
 	}
-	suite, err := benchmark.Load(fstest.MapFS{"cases.jsonl": {Data: []byte(lines.String())}}, "cases.jsonl")
+	return benchOf(t, lines.String())
+}
+
+// benchOf keeps the suite of a JSONL file.
+func benchOf(t *testing.T, lines string) *bench {
+	t.Helper()
+	suite, err := benchmark.Load(fstest.MapFS{"cases.jsonl": {Data: []byte(lines)}}, "cases.jsonl")
 	require.NoError(t, err)
 	bodies, err := activities.CaseBodies(suite)
 	require.NoError(t, err)
@@ -144,6 +150,58 @@ func TestEveryModelIsAskedEveryCaseOnce(t *testing.T) {
 	}
 	require.Len(t, seen, cases)
 	require.NotEqual(t, "question 0", custom.calls()[0].Messages[0].Text, "the order is shuffled by the seed")
+}
+
+func TestRubricsAreGradedByTheJudge(t *testing.T) {
+	const lines = `{"vars":{"message":"one"},"assert":[{"type":"llm-rubric","value":"is kind"},{"type":"not-llm-rubric","value":"is rude"}],"metadata":{"id":"c1"}}
+{"vars":{"message":"two"},"assert":[{"type":"contains","value":"two"}],"metadata":{"id":"c2"}}
+`
+	run := func(t *testing.T, judge *fakeModel, named string) (*bench, *fakeModel) {
+		b, custom := benchOf(t, lines), echoes()
+		env := measuring(t, b, fakeModels{"custom": custom, "gemini": judge})
+		in := workflows.BenchmarkInput{Suite: "hash", Models: turn("", "custom").Route, Concurrency: 2}
+		if named != "" {
+			in.Judge = &turn("", named).Route[0]
+		}
+		env.ExecuteWorkflow(workflows.Benchmark, in)
+		require.NoError(t, env.GetWorkflowError())
+		return b, custom
+	}
+	t.Run("each by a call of its own", func(t *testing.T) {
+		judge := &fakeModel{answer: func(_ context.Context, req llm.Request) (llm.Completion, error) {
+			verdict := "fail"
+			if strings.Contains(req.Messages[1].Text, "is kind") {
+				verdict = "pass"
+			}
+			return llm.Completion{Text: verdict, Usage: llm.Usage{PromptTokens: 999, CompletionTokens: 1}}, nil
+		}}
+		b, _ := run(t, judge, "gemini")
+		all, passed := b.of("custom")
+		require.Equal(t, 2, all)
+		require.Equal(t, 2, passed)
+		require.Len(t, judge.calls(), 2)
+		require.Contains(t, judge.calls()[0].Messages[1].Text, `"re: one"`)
+		require.Equal(t, "gemini", b.ended.Judge)
+		require.EqualValues(t, 2*1_000_000, b.ended.Models[0].CostNanoUSD, "it counts towards the bound")
+		require.Nil(t, b.results["custom/c1"].CostNanoUSD, "and is no cost of the turn's")
+	})
+	t.Run("whose failure stops the measurement", func(t *testing.T) {
+		b, _ := run(t, fails(&llm.Error{Code: llm.InvalidRequest, Message: "no such choice"}, 0), "gemini")
+		require.Equal(t, activities.BenchmarkStopped, b.ended.Models[0].Status)
+		require.Equal(t, "gemini could not grade: no such choice", b.ended.Models[0].Reason)
+		require.NotContains(t, b.results, "custom/c1", "what was not graded is neither right nor wrong")
+	})
+	t.Run("which must answer before anybody is asked", func(t *testing.T) {
+		b, custom := run(t, says("pass"), "qlora")
+		require.Equal(t, activities.BenchmarkStopped, b.ended.Models[0].Status)
+		require.Contains(t, b.ended.Models[0].Reason, "qlora, which is to grade, does not answer")
+		require.Empty(t, custom.calls())
+	})
+	t.Run("and not at all where there is none", func(t *testing.T) {
+		b, _ := run(t, says("pass"), "")
+		require.Equal(t, activities.BenchmarkStopped, b.ended.Models[0].Status)
+		require.Contains(t, b.ended.Models[0].Reason, "a model must grade")
+	})
 }
 
 func TestARunThatAnotherHasForestalledDoesNothing(t *testing.T) {

@@ -49,6 +49,7 @@ type runBenchmarkCmd struct {
 	Models      []string `help:"The models to measure, separated by commas; without it, all."`
 	Seed        *uint64  `help:"Of the cases' order, and of models that sample."`
 	Concurrency *int     `help:"How many calls to one model are open at once."`
+	Judge       string   `help:"The model that grades llm-rubric; without it, the configured one, and where there is none such cases are left out." predictor:"model"`
 	NoWait      bool     `help:"Don't wait for the run to end."`
 	JSON        bool     `name:"json" help:"Print the run as JSON."`
 }
@@ -68,6 +69,9 @@ func (c runBenchmarkCmd) Run(ctx context.Context) error {
 	}
 	if len(c.Models) > 0 {
 		body["models"] = c.Models
+	}
+	if c.Judge != "" {
+		body["judge"] = c.Judge
 	}
 	if c.Seed != nil {
 		body["seed"] = *c.Seed

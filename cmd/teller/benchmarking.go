@@ -30,7 +30,11 @@ func benchmarkInput(cfg config.Config, suite, cause string) workflows.BenchmarkI
 	in := workflows.BenchmarkInput{Suite: suite, Cause: cause, Seed: benchmarkSeed, Concurrency: cfg.BenchmarkConcurrency, WarmUp: benchmarkWarmUp,
 		MaxCostUSD: cfg.BenchmarkMaxCostUSD, MaxDuration: cfg.BenchmarkMaxDuration, Promote: cfg.BenchmarkPromote}
 	for _, m := range apiModels(cfg) {
-		in.Models = append(in.Models, workflows.Target{Model: m.Name, Queue: m.Queue})
+		target := workflows.Target{Model: m.Name, Queue: m.Queue}
+		in.Models = append(in.Models, target)
+		if m.Name == cfg.BenchmarkJudge {
+			in.Judge = &target
+		}
 	}
 	return in
 }
