@@ -16,6 +16,9 @@ func Markdown(w io.Writer, in Input) error {
 	var s strings.Builder
 	fmt.Fprintf(&s, "# Benchmark of suite %s\n\n", md(run.Suite))
 	fmt.Fprintf(&s, "Run %s, %s, started by %s after %d chats, seed %d, suite hash %s.\n\n", md(run.ID), moment(at(run)), md(orNone(run.Trigger)), run.RequestCount, run.Seed, md(shortHash(run.SuiteHash)))
+	if run.Judge != "" {
+		fmt.Fprintf(&s, "Rubrics were graded by %s.\n\n", md(run.Judge))
+	}
 	if run.Winner != nil {
 		fmt.Fprintf(&s, "**%s**\n\n", md(run.Winner.Evidence))
 	}

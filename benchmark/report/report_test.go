@@ -115,7 +115,7 @@ func makeFullInput(t testing.TB) Input {
 
 func hostileInput(t testing.TB) Input {
 	run, rows := example(t, hostile, 3, 0, true)
-	run.Suite, run.Trigger = hostile, hostile
+	run.Suite, run.Trigger, run.Judge = hostile, hostile, hostile
 	run.Models[hostile] = benchmark.ModelResult{Status: benchmark.Unavailable, Reason: hostile}
 	m := run.Models["custom"]
 	m.Categories = map[string]benchmark.Proportion{hostile: m.Accuracy}
