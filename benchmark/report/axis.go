@@ -87,6 +87,10 @@ func runAxis(times []time.Time, start, end float64) axis {
 	for i := 0; i < len(times); i += every {
 		a.ticks = append(a.ticks, float64(i))
 	}
-	a.label = func(v float64) string { return times[int(v)].UTC().Format("Jan 2") }
+	layout := "Jan 2"
+	if first, last := times[0].UTC(), times[len(times)-1].UTC(); first.Format(time.DateOnly) == last.Format(time.DateOnly) {
+		layout = "15:04"
+	}
+	a.label = func(v float64) string { return times[int(v)].UTC().Format(layout) }
 	return a
 }
