@@ -81,6 +81,7 @@ func (s *server) runBenchmark(c *gin.Context) {
 // benchmarkInput checks a request and takes it over into in.
 func (s *server) benchmarkInput(req benchmarkRequest, in *workflows.BenchmarkInput) *problem {
 	in.Suite = req.Suite
+	in.Promote = in.Promote && req.Suite == s.Benchmark.Suite && len(req.Files) == 0
 	if req.Suite == "" || len(req.Suite) > 128 {
 		return invalid("suite", "suite must be the name of a suite, such as "+benchmark.ShippedNames()[0])
 	}

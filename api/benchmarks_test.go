@@ -41,6 +41,7 @@ func TestABenchmarkIsStarted(t *testing.T) {
 	require.Equal(t, "smoke", in.Suite)
 	require.Equal(t, "api", in.Cause)
 	require.Len(t, in.Models, 2)
+	require.True(t, in.Promote)
 
 	got = f.startBenchmark(t, `{"suite":"banking","models":["gemini"],"seed":18446744073709551615,"concurrency":100}`)
 	require.JSONEq(t, `{"run_id":"run-api","status":"running","suite":"banking"}`, string(got.body), "one run at a time")
@@ -48,6 +49,7 @@ func TestABenchmarkIsStarted(t *testing.T) {
 	require.Equal(t, []workflows.Target{{Model: "gemini", Queue: workflows.QueueMain}}, in.Models)
 	require.Equal(t, uint64(1<<64-1), in.Seed)
 	require.Equal(t, 100, in.Concurrency)
+	require.False(t, in.Promote, "only the configured suite decides who answers")
 
 	t.Run("on a suite of the caller's", func(t *testing.T) {
 		got := f.startBenchmark(t, `{"suite":"cards","files":{"cards.yaml":"`+ownCase+`"}}`)

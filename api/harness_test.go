@@ -71,7 +71,7 @@ func start(t testing.TB) *fixture {
 			{Name: "gemini", Kind: "gemini", Queue: workflows.QueueMain, Served: "gemini-2.5-flash"},
 		},
 		Prices: priced,
-		Benchmark: workflows.BenchmarkInput{Suite: "smoke", Seed: 1, Concurrency: 4,
+		Benchmark: workflows.BenchmarkInput{Suite: "smoke", Seed: 1, Concurrency: 4, Promote: true,
 			Models: []workflows.Target{{Model: "custom", Queue: workflows.QueueGPU}, {Model: "qlora", Queue: workflows.QueueMain}}},
 		Metrics:         telemetry.NewMetrics(),
 		Log:             slog.New(slog.NewTextHandler(f.log, nil)),

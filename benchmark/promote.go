@@ -24,7 +24,7 @@ type Promotion struct {
 
 // Promote picks the model that should be active after a run: the most accurate one that meets the objective. The model that is active
 // keeps its place while it meets the objective and no other one that does is significantly more accurate, so that chance switches
-// nothing back and forth. active may be empty. The run must have been summarised.
+// nothing back and forth, and where the run did not have it at all. active may be empty. The run must have been summarised.
 func Promote(run Run, objective Objective, active string) Promotion {
 	var says []string
 	meets := map[string]bool{}
@@ -40,7 +40,10 @@ func Promote(run Run, objective Objective, active string) Promotion {
 	}
 	able := slices.DeleteFunc(ranked(run), func(name string) bool { return !meets[name] })
 	out := Promotion{}
+	_, measured := run.Models[active]
 	switch {
+	case active != "" && !measured:
+		says = append(says, active+" is active and stays: it is not in this run")
 	case len(able) == 0:
 		says = append(says, "no model can be promoted")
 	case able[0] == active:

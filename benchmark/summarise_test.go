@@ -254,6 +254,7 @@ func TestPromote(t *testing.T) {
 		evidence  string
 	}{
 		{"the best where none is active", Objective{}, "", "good", "good is the most accurate of those that meet it"},
+		{"one that was not measured is not worse", Objective{}, "another", "", "another is active and stays: it is not in this run"},
 		{"the active one is the best", Objective{}, "good", "", "good is active and the most accurate"},
 		{"chance does not switch", Objective{}, "close", "", "close is active and stays: the lead of good is not significant"},
 		{"evidence switches", Objective{}, "bad", "good", "good is more accurate than bad, which is active, by 28.5 points on 200 cases"},

@@ -28,7 +28,8 @@ const (
 // benchmarkInput measures all configured models on a suite.
 func benchmarkInput(cfg config.Config, suite, cause string) workflows.BenchmarkInput {
 	in := workflows.BenchmarkInput{Suite: suite, Cause: cause, Seed: benchmarkSeed, Concurrency: cfg.BenchmarkConcurrency, WarmUp: benchmarkWarmUp,
-		MaxCostUSD: cfg.BenchmarkMaxCostUSD, MaxDuration: cfg.BenchmarkMaxDuration, Promote: cfg.BenchmarkPromote}
+		MaxCostUSD: cfg.BenchmarkMaxCostUSD, MaxDuration: cfg.BenchmarkMaxDuration,
+		Promote: cfg.BenchmarkPromote && suite == cfg.BenchmarkSuite} // a few cases are no evidence
 	for _, m := range apiModels(cfg) {
 		target := workflows.Target{Model: m.Name, Queue: m.Queue}
 		in.Models = append(in.Models, target)
