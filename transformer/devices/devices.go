@@ -3,6 +3,7 @@ package devices
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -48,6 +49,9 @@ func Choose(choice string) ([]llama.Accelerator, error) {
 		return nil, err
 	}
 	auto := choice == Auto || choice == ""
+	if auto && !hasCard() {
+		return nil, nil
+	}
 	found, err := opencl.Find()
 	if err != nil {
 		if auto {
@@ -70,6 +74,20 @@ func Choose(choice string) ([]llama.Accelerator, error) {
 		all = append(all, opencl.Accelerator{Hardware: h})
 	}
 	return all, nil
+}
+
+// cards are the files by which Linux reaches graphics cards: NVIDIA's, AMD's and others' with Mesa, Windows' under WSL, those of phones.
+var cards = []string{"/dev/nvidiactl", "/dev/kfd", "/dev/dri/renderD*", "/dev/dxg", "/dev/mali*", "/dev/kgsl-3d*"}
+
+// hasCard tells whether it is worth asking the drivers: they stay loaded, and one for processors alone would add its compiler's 60 MB to
+// every process that runs a model.
+func hasCard() bool {
+	for _, pattern := range cards {
+		if found, err := filepath.Glob(pattern); err == nil && len(found) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // rank puts graphics cards first.

@@ -207,3 +207,14 @@ func TestRoomGrows(t *testing.T) {
 	parts = append(parts, devicetest.Step(t, d, a.Vocab, llama.Batch{Pieces: []llama.Piece{{Tokens: tokens[700:], First: 700, Pages: pages, Outputs: 150}}})...)
 	require.True(t, slices.EqualFunc(whole, parts, slices.Equal))
 }
+
+// A driver must not take the signals that Go's panics come from.
+func TestDivisionByZeroStillPanics(t *testing.T) {
+	m, err := llama.New(transformertest.Weights(transformertest.Architecture(), gguf.F32, 2), llama.Options{})
+	require.NoError(t, err)
+	d, err := Accelerator{hardware(t)}.Open(m, 1)
+	require.NoError(t, err)
+	defer d.Close()
+	zero := d.Pages() - 1
+	require.Panics(t, func() { t.Log(1 / zero) })
+}
