@@ -100,7 +100,15 @@ func pack(to []float32, stride int, from []float32, ld int, across bool, first, 
 		}
 		return
 	}
-	for j := range width {
+	j := 0
+	for ; j+4 <= width; j += 4 { // four at a time: a quarter of the trips over to
+		r0, r1, r2, r3 := from[(col+j)*ld+first:][:depth], from[(col+j+1)*ld+first:][:depth], from[(col+j+2)*ld+first:][:depth], from[(col+j+3)*ld+first:][:depth]
+		for p, v := range r0 {
+			at := to[p*stride+j:][:4]
+			at[0], at[1], at[2], at[3] = v, r1[p], r2[p], r3[p]
+		}
+	}
+	for ; j < width; j++ {
 		row := from[(col+j)*ld+first:][:depth]
 		for p, v := range row {
 			to[p*stride+j] = v

@@ -20,7 +20,9 @@ import (
 	"teller/transformer"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("teller/transformer/kernels.(*Pool).serve")) // they sleep between products
+}
 
 func TestOnlyTheLastReplyCountsInFull(t *testing.T) {
 	c, o := tiny(t)

@@ -5,6 +5,8 @@ import (
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
+
+	"teller/transformer/kernels"
 )
 
 // heads describes grouped-query attention: query heads share key-value heads in equal consecutive groups.
@@ -104,31 +106,13 @@ func (op *attentionOp) Do(in ...gorgonia.Value) (gorgonia.Value, error) {
 			p := op.probs[offset+h*n*n:][:n*n]
 			gemm(false, true, n, n, dim, scale, op.turn[start*rotated+h*dim:], rotated, k, rotated, 0, p, n)
 			for i := range n {
-				softmax(p[i*n:][:i+1])
+				kernels.Softmax(p[i*n:][:i+1], 1)
 				clear(p[i*n+i+1 : (i+1)*n])
 			}
 			gemm(false, false, n, dim, n, 1, p, n, v, packed, 0, y[start*width+h*dim:], width)
 		}
 	})
 	return op.out, nil
-}
-
-// softmax replaces scores by probabilities.
-func softmax(x []float32) {
-	top := x[0]
-	for _, v := range x {
-		top = max(top, v)
-	}
-	var sum float32
-	for i, v := range x {
-		e := exp(v - top)
-		x[i] = e
-		sum += e
-	}
-	scale := 1 / sum
-	for i := range x {
-		x[i] *= scale
-	}
 }
 
 // DiffWRT implements gorgonia.SDOp.

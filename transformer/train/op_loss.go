@@ -7,6 +7,8 @@ import (
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
+
+	"teller/transformer/kernels"
 )
 
 // lossOp is the tied output head and its loss in one: z = h·Eᵀ and the weighted mean, over the batch's targets, of
@@ -101,21 +103,13 @@ func (op *lossOp) among(target int) (span, bool) {
 // crossEntropy turns logits into the gradient by them and gives the loss, weighted by w, with smoothing eps and without.
 func crossEntropy(z []float32, target int, w, eps float64) (smoothed, plain float64) {
 	var mean float64
+	top, at := z[0], float64(z[target])
 	for _, v := range z {
 		mean += float64(v)
-	}
-	mean /= float64(len(z))
-	top := z[0]
-	for _, v := range z {
 		top = max(top, v)
 	}
-	at := float64(z[target])
-	var sum float64
-	for j, v := range z {
-		p := exp(v - top)
-		z[j] = p
-		sum += float64(p)
-	}
+	mean /= float64(len(z))
+	sum := float64(kernels.ExpSum(z, top))
 	logSum := float64(top) + math.Log(sum)
 	scale, off := float32(w/sum), float32(w*eps/float64(len(z)))
 	for j := range z {

@@ -3,6 +3,8 @@ package train
 import (
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
+
+	"teller/transformer/kernels"
 )
 
 // swigluOp is y = silu(gate)∘up (Shazeer 2020, "GLU variants improve Transformer"). Its input (rows, 2·dim) holds the gate in its first dim
@@ -20,9 +22,8 @@ func (op *swigluOp) Do(in ...gorgonia.Value) (gorgonia.Value, error) {
 	parallelRows(rows, func(from, to int) {
 		for i := from; i < to; i++ {
 			gate, up, yi := x[i*2*dim:][:dim], x[i*2*dim+dim:][:dim], y[i*dim:][:dim]
-			for j, g := range gate {
-				yi[j] = g * sigmoid(g) * up[j]
-			}
+			copy(yi, gate)
+			kernels.SwiGLU(yi, up)
 		}
 	})
 	return op.out, nil
@@ -49,7 +50,11 @@ func (op *swigluGrad) Do(in ...gorgonia.Value) (gorgonia.Value, error) {
 			gate, up := x[i*2*dim:][:dim], x[i*2*dim+dim:][:dim]
 			dgate, dup, dyi := dx[i*2*dim:][:dim], dx[i*2*dim+dim:][:dim], dy[i*dim:][:dim]
 			for j, g := range gate {
-				s := sigmoid(g)
+				dup[j] = min(-g, 80) // beyond, the sigmoid is 0 and its exponential overflows
+			}
+			kernels.ExpSum(dup, 0)
+			for j, g := range gate {
+				s := 1 / (1 + dup[j])
 				dup[j] = dyi[j] * g * s
 				dgate[j] = dyi[j] * up[j] * s * (1 + g*(1-s))
 			}
