@@ -83,8 +83,8 @@ func Pages(from, n int) []int32 {
 	return out
 }
 
-// RequireClose compares relative to the greatest logit.
-func RequireClose(t testing.TB, want []float64, got []float32, tolerance float64) {
+// RequireClose compares relative to the greatest logit, and gives the greatest difference.
+func RequireClose(t testing.TB, want []float64, got []float32, tolerance float64) float64 {
 	t.Helper()
 	require.Len(t, got, len(want))
 	top, worst := 0.0, 0.0
@@ -93,6 +93,7 @@ func RequireClose(t testing.TB, want []float64, got []float32, tolerance float64
 		worst = max(worst, math.Abs(want[i]-float64(got[i])))
 	}
 	require.Less(t, worst, tolerance*top, "greatest logit %v", top)
+	return worst / top
 }
 
 func (s Suite) reference(t *testing.T) {
@@ -142,9 +143,11 @@ func (s Suite) reference(t *testing.T) {
 			want := transformertest.Logits(w, tokens)
 			d := s.open(t, w, c.options, 8)
 			got := Step(t, d, c.a.Vocab, llama.Batch{Pieces: []llama.Piece{{Tokens: tokens, Pages: Pages(2, 5), Outputs: len(tokens)}}})
+			worst := 0.0
 			for i := range want {
-				RequireClose(t, want[i], got[i], c.tolerance)
+				worst = max(worst, RequireClose(t, want[i], got[i], c.tolerance))
 			}
+			t.Logf("greatest difference %.1e", worst)
 			last := Step(t, d, c.a.Vocab, llama.Batch{Pieces: []llama.Piece{{Tokens: tokens, Pages: Pages(2, 5), Outputs: 1}}})
 			require.Equal(t, got[len(got)-1], last[0], "the last layer of a prompt may be cut short")
 		})
