@@ -219,3 +219,18 @@ func TestDivisionByZeroStillPanics(t *testing.T) {
 	zero := d.Pages() - 1
 	require.Panics(t, func() { t.Log(1 / zero) })
 }
+
+// What weights and work leave is room; no more than what fits in one piece for each layer.
+func TestRoom(t *testing.T) {
+	a := transformertest.Architecture()
+	m, err := llama.New(transformertest.Weights(a, gguf.Q8_0, 2), llama.Options{})
+	require.NoError(t, err)
+	room := func(memory, piece int) int {
+		return Accelerator{Hardware{Memory: memory, MaxAllocation: piece}}.Room(m)
+	}
+	const large = 1 << 30
+	require.Negative(t, room(100_000, large), "the weights do not fit")
+	require.Equal(t, 2*1000, room(large, 1000), "two layers")
+	require.Less(t, room(large, large), large/10*9-m.Bytes())
+	require.InDelta(t, large/10, room(2*large, 4*large)-room(2*large-large/9, 4*large), large/1000)
+}
