@@ -62,11 +62,11 @@ type Options struct {
 // Default is what the shipped weights were trained with, apart from Out.
 func Default() Options {
 	return Options{
-		Seed: 1, Duration: 40 * time.Minute,
+		Seed: 1, Duration: 42 * time.Minute,
 		Vocab: 2048, Hidden: 224, Intermediate: 576, Layers: 4, Heads: 4, KVHeads: 4, Window: 512,
 		BatchTokens: 4096, Rate: 2e-3, WarmUp: 100, WeightDecay: 0.1, Clip: 1, EMADecay: 0.99,
 		Dropout: 0.1, Smoothing: 0.05, PromptWeight: 0.2,
-		LabelWeight: 8, LabelOnly: 1, Replies: 0.3, SetShare: map[string]float64{"banking77": 3, "clinc150": 3}, LabelSmoothing: 0.1, LabelDropout: 0.3,
+		LabelWeight: 8, LabelOnly: 1, Replies: 0.3, SetShare: map[string]float64{"banking77": 2, "clinc150": 3}, LabelSmoothing: 0.1, LabelDropout: 0.3,
 		NgramRows: 1 << 15, NgramDim: 128, NgramWords: 2, NgramCharMin: 2, NgramCharMax: 5, NgramDrop: 0.6, BagDrop: 0.1, TokenDrop: 0.2,
 		Noise: 0.6, AccountShare: 0.2, EchoesFirst: 15000, Echoes: 0.05, Unsettled: 0.05,
 		ValidateEvery: 500, CheckpointEvery: 250,
