@@ -50,13 +50,28 @@ type weighed struct {
 // amongLabels gives what is left of a namespace's probabilities, all by namespace, for the labels in some places. The confidence is lower
 // where the question may be about none of them, because a question about something else must not look sure for want of the label
 // that it deserves: it is that among all labels of the namespace where one of these means just that, and elsewhere is
-// bounded by how likely our own intents hold the question to be about banking.
+// bounded by how likely our own intents hold the question to be about banking. A choice at the place elsewhere gets what the others leave.
 func (o own) amongLabels(namespace string, all map[string][]float64, places []int) weighed {
 	w := weighed{probabilities: make([]float64, len(places)), confidence: make([]float64, len(places)), tokens: make([]int, len(places))}
+	inScope := 1.0
+	if len(o.OutOfScope(namespace)) == 0 {
+		inScope = o.inScope(all)
+	}
 	sum := 0.0
 	for i, place := range places {
-		w.confidence[i], w.tokens[i] = all[namespace][place], 1
-		sum += w.confidence[i]
+		w.tokens[i] = 1
+		if place != elsewhere {
+			w.confidence[i] = all[namespace][place]
+			sum += w.confidence[i]
+		}
+	}
+	if i := slices.Index(places, elsewhere); i >= 0 {
+		for j := range w.confidence {
+			w.confidence[j] *= inScope
+		}
+		w.confidence[i] = max(0, 1-sum*inScope)
+		w.probabilities = w.confidence
+		return w
 	}
 	for i, p := range w.confidence {
 		w.probabilities[i] = p / sum
@@ -65,7 +80,6 @@ func (o own) amongLabels(namespace string, all map[string][]float64, places []in
 		}
 	}
 	if len(o.OutOfScope(namespace)) == 0 {
-		inScope := o.inScope(all)
 		for i, p := range w.probabilities {
 			w.confidence[i] = p * inScope
 		}
@@ -88,8 +102,15 @@ func (o own) inScope(all map[string][]float64) float64 {
 	return max(inScope, 0)
 }
 
+// elsewhere is the place of a choice that means none of the others.
+const elsewhere = -1
+
+// otherwise are the usual names of such a choice, as plainLabel has them.
+var otherwise = []string{"other", "others", "none", "none_of_these", "none_of_the_above", "something_else", "anything_else", "unknown", "unrelated",
+	"oos", "ood", "out_of_scope", "out_of_domain"}
+
 // labels finds the namespace that holds all choices as labels, and where in it they stand: the smallest one when there
-// are several, because that is the set that the choices are likeliest to be from.
+// are several, because that is the set that the choices are likeliest to be from. One choice beside labels may mean none of them.
 func labels(sets []engine.LabelSet, choices []string) (namespace string, places []int, ok bool) {
 	size := 0
 	for _, set := range sets {
@@ -102,7 +123,11 @@ func labels(sets []engine.LabelSet, choices []string) (namespace string, places 
 		}
 		var found []int
 		for _, choice := range choices {
-			if place, known := at[plainLabel(choice)]; known && !slices.Contains(found, place) {
+			place, known := at[plainLabel(choice)]
+			if !known && len(choices) > 1 && slices.Contains(otherwise, plainLabel(choice)) {
+				place, known = elsewhere, true
+			}
+			if known && !slices.Contains(found, place) {
 				found = append(found, place)
 			}
 		}

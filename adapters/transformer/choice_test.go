@@ -61,6 +61,12 @@ func TestAQuestionThatIsNoneOfTheLabelsIsUnsure(t *testing.T) {
 	require.InDelta(t, max(asked[0], asked[1]), *out.Confidence, 1e-9)
 	require.InDelta(t, 1, out.ChoiceProbabilities[0]+out.ChoiceProbabilities[1], 1e-9)
 
+	weights = own{bundle}.amongLabels("teller", all, []int{0, elsewhere})
+	require.InDeltaSlice(t, []float64{0.015, 0.985}, weights.probabilities, 1e-12, "the choice that means none of them gets the rest")
+	require.Equal(t, weights.probabilities, weights.confidence)
+	weights = own{bundle}.amongLabels("public", all, []int{elsewhere, 0, 1})
+	require.InDeltaSlice(t, []float64{0.98, 0.016, 0.004}, weights.probabilities, 1e-12)
+
 	lost := own{bundle}.amongLabels("teller", map[string][]float64{"teller": {0, 0, 1}}, []int{0, 1})
 	require.Equal(t, []float64{0.5, 0.5}, lost.probabilities)
 }
@@ -83,6 +89,9 @@ func TestWhichLabels(t *testing.T) {
 		{"the smallest set that has all", []string{"balance", "transfer"}, "small", []int{1, 0}},
 		{"over two sets", []string{"card_arrival", "reverted_card_payment?"}, "", nil},
 		{"unknown", []string{"balance", "loan"}, "", nil},
+		{"one that means none of them", []string{"card_arrival", "Something else"}, "teller", []int{0, elsewhere}},
+		{"two that mean so", []string{"card_arrival", "other", "none"}, "", nil},
+		{"that alone", []string{"other"}, "", nil},
 		{"two spellings of one", []string{"top up", "top-up"}, "", nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
