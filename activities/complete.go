@@ -51,6 +51,8 @@ const maxReplyBytes = 1 << 20
 type CompleteInput struct {
 	Model   string      `json:"model"`
 	Request llm.Request `json:"request"`
+	// Turn is whose usage is recorded with the reply; nil where no turn is answered.
+	Turn *CompletedTurn `json:"turn,omitempty"`
 	// Patience is the longest Retry-After that is worth waiting for. A longer one ends the retries,
 	// so that the workflow can turn to another model.
 	Patience time.Duration `json:"patience"`
@@ -60,12 +62,19 @@ type CompleteInput struct {
 	Measure bool `json:"measure,omitempty"`
 }
 
-// Complete calls the model once. Its errors are Temporal application errors whose type is an
-// llm.Code; FromTemporal turns them back.
-func (a *Activities) Complete(ctx context.Context, in CompleteInput) (llm.Completion, error) {
+// CompleteOutput is the reply, with what became of the turn's usage.
+type CompleteOutput struct {
+	llm.Completion
+	Stored UsageState `json:"stored,omitempty"`
+}
+
+// Complete calls the model once, and records what the turn used where its worker has a store. Its errors are Temporal application errors
+// whose type is an llm.Code; FromTemporal turns them back.
+func (a *Activities) Complete(ctx context.Context, in CompleteInput) (CompleteOutput, error) {
+	began := time.Now()
 	model, err := a.Models.Model(in.Model)
 	if err != nil {
-		return llm.Completion{}, toTemporal(ctx, err, in.Patience)
+		return CompleteOutput{}, toTemporal(ctx, err, in.Patience)
 	}
 	emit := a.emitter(ctx, in.Stream)
 	var watch stopwatch
@@ -83,9 +92,9 @@ func (a *Activities) Complete(ctx context.Context, in CompleteInput) (llm.Comple
 	}
 	if err != nil {
 		logFailure(ctx, in.Model, err)
-		return llm.Completion{}, toTemporal(ctx, err, in.Patience)
+		return CompleteOutput{}, toTemporal(ctx, err, in.Patience)
 	}
-	return out, nil
+	return CompleteOutput{Completion: out, Stored: a.recordCompleted(ctx, in, out, began)}, nil
 }
 
 // checkSize refuses a reply that Temporal could not carry.

@@ -16,7 +16,10 @@ type Usage struct {
 	FallbackFrom string    `json:"fallback_from,omitempty"`
 	Outcome      string    `json:"outcome"` // "ok" or an error code
 	At           time.Time `json:"at"`      // when the turn ended
-	LatencyMs    int64     `json:"latency_ms"`
+	// CallBegan is when the call began that gave the answer; zero is At, that of a decision. The turn's row is the last to have begun.
+	CallBegan time.Time `json:"-"`
+
+	LatencyMs int64 `json:"latency_ms"`
 
 	PromptTokens     int `json:"prompt_tokens"`
 	CompletionTokens int `json:"completion_tokens"`
@@ -24,42 +27,76 @@ type Usage struct {
 	CostNanoUSD *int64 `json:"cost_nano_usd"`
 }
 
-// RecordUsage stores the row of a turn and moves its conversation up in the list, once however often it is called. A
-// turn that has a row keeps it, unless it had failed and was answered when its caller tried again.
+// RecordUsage stores the row of a turn and moves its conversation up in the list. A turn has one row, however often this is called.
+// One that stands keeps its place against the same row again and against what began before it was there: a call that outlived its
+// turn, a row that waited for the store. It gives way to what began after it: another try of a turn that had failed, or another call
+// of one whose answer was lost with its worker.
 func (s *Store) RecordUsage(ctx context.Context, u Usage) error {
+	began := u.CallBegan
+	if began.IsZero() {
+		began = u.At
+	}
+	answered := 0
+	if u.Outcome == "ok" {
+		answered = 1
+	}
 	err := inTx(ctx, s.fast, func(tx *sql.Tx) error {
-		at, answered := u.At.UnixMicro(), 0
-		if u.Outcome == "ok" {
-			answered = 1
-		}
-		result, err := tx.ExecContext(ctx, `INSERT INTO turn_usage (turn_id, tenant, conversation, model, fallback_from, outcome, at_us,
+		at := u.At.UnixMicro()
+		inserted, err := changed(tx.ExecContext(ctx, `INSERT INTO turn_usage (turn_id, tenant, conversation, model, fallback_from, outcome, at_us,
 			latency_ms, prompt_tokens, completion_tokens, cost_nano_usd) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-			ON CONFLICT (turn_id) DO UPDATE SET model = excluded.model, fallback_from = excluded.fallback_from, outcome = excluded.outcome,
-				at_us = excluded.at_us, latency_ms = excluded.latency_ms, prompt_tokens = excluded.prompt_tokens,
-				completion_tokens = excluded.completion_tokens, cost_nano_usd = excluded.cost_nano_usd
-			WHERE turn_usage.outcome <> 'ok' AND excluded.outcome = 'ok'`, u.TurnID, u.Tenant, u.Conversation, u.Model, u.FallbackFrom, u.Outcome, at,
-			u.LatencyMs, u.PromptTokens, u.CompletionTokens, u.CostNanoUSD)
+			ON CONFLICT (turn_id) DO NOTHING`, u.TurnID, u.Tenant, u.Conversation, u.Model, u.FallbackFrom, u.Outcome, at,
+			u.LatencyMs, u.PromptTokens, u.CompletionTokens, u.CostNanoUSD))
 		if err != nil {
 			return err
 		}
-		if n, err := result.RowsAffected(); err != nil || n == 0 {
-			return err
+		more := answered
+		if !inserted {
+			before, replaced, err := replaceUsage(ctx, tx, u, began)
+			if err != nil || !replaced {
+				return err
+			}
+			more -= before
 		}
 		_, err = tx.ExecContext(ctx, `INSERT INTO counter (name, value) VALUES ($1, $2)
-			ON CONFLICT (name) DO UPDATE SET value = counter.value + excluded.value`, chatsCounter, answered)
+			ON CONFLICT (name) DO UPDATE SET value = counter.value + excluded.value`, chatsCounter, more)
 		if err != nil || u.Conversation == "" {
 			return err
 		}
 		_, err = tx.ExecContext(ctx, `INSERT INTO conversation (tenant, id, created_at_us, updated_at_us, turns) VALUES ($1, $2, $3, $3, $4)
 			ON CONFLICT (tenant, id) DO UPDATE SET turns = conversation.turns + excluded.turns, updated_at_us = CASE
 				WHEN conversation.updated_at_us < excluded.updated_at_us THEN excluded.updated_at_us ELSE conversation.updated_at_us END`,
-			u.Tenant, u.Conversation, at, answered)
+			u.Tenant, u.Conversation, at, more)
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("record what turn %s used: %w", u.TurnID, err)
 	}
 	return nil
+}
+
+// replaceUsage puts u in the place of the turn's row, if that stood before u's call began. answered is 1 if the row that went was of an
+// answer, else 0: one statement for each, since no statement of both databases gives what a row was before.
+func replaceUsage(ctx context.Context, tx *sql.Tx, u Usage, began time.Time) (answered int, replaced bool, err error) {
+	for answered := range 2 {
+		replaced, err := changed(tx.ExecContext(ctx, `UPDATE turn_usage SET model = $1, fallback_from = $2, outcome = $3, at_us = $4,
+				latency_ms = $5, prompt_tokens = $6, completion_tokens = $7, cost_nano_usd = $8
+			WHERE turn_id = $9 AND at_us < $10 AND CASE WHEN outcome = 'ok' THEN 1 ELSE 0 END = $11`,
+			u.Model, u.FallbackFrom, u.Outcome, u.At.UnixMicro(), u.LatencyMs, u.PromptTokens, u.CompletionTokens, u.CostNanoUSD,
+			u.TurnID, began.UnixMicro(), answered))
+		if err != nil || replaced {
+			return answered, replaced, err
+		}
+	}
+	return 0, false, nil
+}
+
+// changed tells whether a statement changed a row.
+func changed(result sql.Result, err error) (bool, error) {
+	if err != nil {
+		return false, err
+	}
+	n, err := result.RowsAffected()
+	return n > 0, err
 }
 
 // UsageQuery selects turns. Zero fields select everything.

@@ -258,7 +258,7 @@ func TestARunStopsBeforeItPassesItsBounds(t *testing.T) {
 	t.Run("time", func(t *testing.T) {
 		b := newBench(t, 100)
 		env := measuring(t, b, fakeModels{"custom": echoes()})
-		env.OnActivity("Complete", mock.Anything, mock.Anything).After(10*time.Second).Return(llm.Completion{Text: "x"}, nil)
+		env.OnActivity("Complete", mock.Anything, mock.Anything).After(10*time.Second).Return(activities.CompleteOutput{Completion: llm.Completion{Text: "x"}}, nil)
 		env.ExecuteWorkflow(workflows.Benchmark, workflows.BenchmarkInput{Suite: "hash", Models: turn("", "custom").Route, Concurrency: 1, MaxDuration: time.Minute})
 		require.NoError(t, env.GetWorkflowError())
 		all, _ := b.of("custom")
@@ -269,7 +269,7 @@ func TestARunStopsBeforeItPassesItsBounds(t *testing.T) {
 	t.Run("cancelled", func(t *testing.T) {
 		b := newBench(t, 100)
 		env := measuring(t, b, fakeModels{"custom": echoes()})
-		env.OnActivity("Complete", mock.Anything, mock.Anything).After(10*time.Second).Return(llm.Completion{Text: "x"}, nil)
+		env.OnActivity("Complete", mock.Anything, mock.Anything).After(10*time.Second).Return(activities.CompleteOutput{Completion: llm.Completion{Text: "x"}}, nil)
 		env.RegisterDelayedCallback(env.CancelWorkflow, 25*time.Second)
 		env.ExecuteWorkflow(workflows.Benchmark, workflows.BenchmarkInput{Suite: "hash", Models: turn("", "custom").Route, Concurrency: 1})
 		require.Error(t, env.GetWorkflowError())

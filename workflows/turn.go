@@ -115,16 +115,16 @@ func answer(ctx workflow.Context, in TurnInput, history history, before *labels)
 		if left <= 0 {
 			break
 		}
-		var out llm.Completion
+		a := Answer{TurnID: in.ID, Tenant: in.Tenant, Digest: in.Digest, Conversation: in.Conversation, Model: target.Model, StartedAt: started}
+		if i > 0 {
+			a.FallbackFrom = in.Route[0].Model
+		}
 		said, omitted := history(target)
-		err := complete(ctx, in.call(target, said), target, left, i == len(in.Route)-1, &out)
+		out, err := complete(ctx, in.call(a, said), target, left, i == len(in.Route)-1)
 		if err == nil {
-			out.OmittedMessages += omitted
-			a := Answer{TurnID: in.ID, Tenant: in.Tenant, Digest: in.Digest, Conversation: in.Conversation, Model: target.Model, Completion: out, StartedAt: started}
-			if i > 0 {
-				a.FallbackFrom = in.Route[0].Model
-			}
-			a.LatencyMs = in.record(ctx, before, a, "ok", started)
+			a.Completion = out.Completion
+			a.Completion.OmittedMessages += omitted
+			a.LatencyMs = in.record(ctx, before, a, activities.OutcomeOK, out.Stored)
 			return a, nil
 		}
 		failure := activities.FromTemporal(err)
@@ -139,16 +139,13 @@ func answer(ctx workflow.Context, in TurnInput, history history, before *labels)
 	if failed == nil {
 		failed = &llm.Error{Code: llm.Timeout, Message: "the turn's time was over before a model could be asked"}
 	}
-	// Recorded on a context of its own: the turn's may be cancelled.
-	free, cancel := workflow.NewDisconnectedContext(ctx)
-	defer cancel()
-	in.record(free, before, Answer{Model: in.Route[0].Model}, string(failed.Code), started)
+	in.record(ctx, before, Answer{Model: in.Route[0].Model, StartedAt: started}, string(failed.Code), "")
 	return Answer{}, activities.TurnFailure(failed, in.Nonce)
 }
 
 // complete runs one model's call. While other models stand behind it, it gets a share of the time
 // and few attempts; the last one is tried until the turn's time is over.
-func complete(ctx workflow.Context, in activities.CompleteInput, target Target, left time.Duration, last bool, out *llm.Completion) error {
+func complete(ctx workflow.Context, in activities.CompleteInput, target Target, left time.Duration, last bool) (out activities.CompleteOutput, err error) {
 	deadline := workflow.Now(ctx).Add(left)
 	attempts := int32(attemptsUntilDeadline)
 	in.Patience = left
@@ -173,40 +170,54 @@ func complete(ctx workflow.Context, in activities.CompleteInput, target Target, 
 				MaximumAttempts:    attempts,
 			},
 		})
-		return workflow.ExecuteActivity(ctx, acts.Complete, in).Get(ctx, out)
+		return workflow.ExecuteActivity(ctx, acts.Complete, in).Get(ctx, &out)
 	}
-	err := call(startWithin, left)
+	err = call(startWithin, left)
 	if last && activities.WorkerLost(err) {
 		// The call was in a worker's hands: one was there, and is on its way back.
 		if left = deadline.Sub(workflow.Now(ctx)); left > 0 {
 			err = call(left, left)
 		}
 	}
-	return err
+	return out, err
 }
 
-// call is the turn as a model sees it: the system message first, then what was said, then what the caller says now.
-func (in TurnInput) call(target Target, history []llm.Message) activities.CompleteInput {
+// call is the turn as a model sees it: the system message first, then what was said, then what the caller says now. a is what is known
+// of the answer.
+func (in TurnInput) call(a Answer, history []llm.Message) activities.CompleteInput {
 	messages := make([]llm.Message, 0, len(history)+len(in.Messages))
 	now := in.Messages
 	if now[0].Role == llm.System {
 		messages, now = append(messages, now[0]), now[1:]
 	}
 	messages = append(append(messages, history...), now...)
-	return activities.CompleteInput{Model: target.Model, Request: llm.Request{Messages: messages, Options: in.Options}, Stream: in.Stream}
+	return activities.CompleteInput{
+		Model: a.Model, Request: llm.Request{Messages: messages, Options: in.Options}, Stream: in.Stream,
+		Turn: &activities.CompletedTurn{ID: in.ID, Tenant: in.Tenant, Conversation: in.Conversation, FallbackFrom: a.FallbackFrom, StartedAt: a.StartedAt},
+	}
 }
 
-// record stores what the turn used, puts its outcome into the search attributes and gives its latency in milliseconds. before
-// are the labels that stand there: setting them again would cost Temporal as much as a tenth of the turn, so in a
+// record stores what the turn used, unless the activity has, puts its outcome into the search attributes and gives its latency in
+// milliseconds. before are the labels that stand there: setting them again would cost Temporal as much as a tenth of the turn, so in a
 // conversation whose turns go well the latency is that of the first.
-func (in TurnInput) record(ctx workflow.Context, before *labels, a Answer, outcome string, started time.Time) int64 {
+func (in TurnInput) record(ctx workflow.Context, before *labels, a Answer, outcome string, stored activities.UsageState) int64 {
 	ended := workflow.Now(ctx)
-	latency := ended.Sub(started).Milliseconds()
-	recordUsage(ctx, activities.RecordUsageInput{
+	latency := ended.Sub(a.StartedAt).Milliseconds()
+	used := activities.RecordUsageInput{
 		TurnID: in.ID, Tenant: in.Tenant, Conversation: in.Conversation, Model: a.Model, Served: a.Completion.Served, FallbackFrom: a.FallbackFrom,
 		Outcome: outcome, At: ended, LatencyMs: latency,
 		PromptTokens: a.Completion.Usage.PromptTokens, CompletionTokens: a.Completion.Usage.CompletionTokens,
-	})
+	}
+	// On a context of its own, since the turn's may be cancelled; and not cancelled at the end, since that would end the workflow that
+	// waits for the store.
+	free, _ := workflow.NewDisconnectedContext(ctx)
+	switch stored {
+	case activities.UsageStored:
+	case activities.UsageWaits:
+		recordUsageLater(free, used)
+	default:
+		recordUsage(free, used)
+	}
 	now := labels{a.Model, outcome}
 	if *before == now {
 		return latency

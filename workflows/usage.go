@@ -10,20 +10,14 @@ import (
 	"teller/activities"
 )
 
-const (
-	// recordWithin is how long an answer waits for its usage to be stored. The row takes a fraction of a
-	// millisecond; a store that takes longer is in trouble, and the row is stored behind the answer's back.
-	recordWithin = 500 * time.Millisecond
-	// recordUntil is how long a row waits for a store that is down.
-	recordUntil = 7 * 24 * time.Hour
-)
+// recordUntil is how long a row waits for a store that is down.
+const recordUntil = 7 * 24 * time.Hour
 
-// recordUsage stores what a turn used. It is a local activity: it costs no task of Temporal's and runs where the decision
-// is made. When the store does not take the row at once, a workflow of its own goes on trying, so that the
-// answer need not wait and the row is not lost.
+// recordUsage stores what a turn used: of one that failed, or whose model was called where there is no store. It is a local activity: it
+// costs no task of Temporal's and runs where the decision is made.
 func recordUsage(ctx workflow.Context, used activities.RecordUsageInput) {
 	local := workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
-		ScheduleToCloseTimeout: recordWithin,
+		ScheduleToCloseTimeout: activities.RecordWithin,
 		RetryPolicy:            &temporal.RetryPolicy{MaximumAttempts: 1},
 	})
 	failed := workflow.ExecuteLocalActivity(local, activities.RecordUsageName, used).Get(ctx, nil)
@@ -31,6 +25,11 @@ func recordUsage(ctx workflow.Context, used activities.RecordUsageInput) {
 		return
 	}
 	workflow.GetLogger(ctx).Warn("the store did not take a turn's usage at once; it will be tried again", "error", failed)
+	recordUsageLater(ctx, used)
+}
+
+// recordUsageLater has a workflow of its own try until the store takes the row, so that the answer need not wait and the row is not lost.
+func recordUsageLater(ctx workflow.Context, used activities.RecordUsageInput) {
 	child := workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
 		WorkflowID:        "usage-" + used.TurnID,
 		TaskQueue:         QueueMain,

@@ -40,6 +40,7 @@ func Run(t *testing.T, empty func(t *testing.T) Database) {
 		{"an idempotency key belongs to the turn that came first", claims},
 		{"usage is recorded once a turn and summed", usage},
 		{"usage is recorded once by several processes", usageRaces},
+		{"of the rows of a turn the last to have begun stands", usageGivesWay},
 		{"conversations are listed, newest first", conversations},
 		{"a benchmark's suite, run and results are kept once", benchmarks},
 		{"chats are counted once a turn", chats},

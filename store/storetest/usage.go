@@ -42,6 +42,53 @@ func usage(t *testing.T, db Database) {
 	require.EqualValues(t, 2, sums[0].Turns)
 }
 
+// usageGivesWay records rows of one turn one after the other, and says which one stands: that whose call, or decision, began last.
+func usageGivesWay(t *testing.T, db Database) {
+	s := Open(t, db.Config)
+	began := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	row := func(model, outcome string, callBegan, at time.Duration) store.Usage {
+		u := store.Usage{Tenant: "a", Conversation: "c", Model: model, Outcome: outcome, At: began.Add(at)}
+		if callBegan > 0 {
+			u.CallBegan = began.Add(callBegan)
+		}
+		return u
+	}
+	for name, c := range map[string]struct {
+		rows  []store.Usage
+		model string // of the row that stands
+		turns int64  // of the conversation
+	}{
+		"the same call twice":                          {[]store.Usage{row("m", "ok", time.Second, 5*time.Second), row("m", "ok", time.Second, 5*time.Second)}, "m", 1},
+		"an answer was lost, another model answered":   {[]store.Usage{row("lost", "ok", time.Millisecond, time.Second), row("m", "ok", 4*time.Second, 5*time.Second)}, "m", 1},
+		"an answer was lost, the turn failed":          {[]store.Usage{row("lost", "ok", time.Millisecond, time.Second), row("m", "timeout", 0, 9*time.Second)}, "m", 0},
+		"a turn was cancelled, its call went on":       {[]store.Usage{row("m", "canceled", 0, 2*time.Second), row("late", "ok", time.Second, 3*time.Second)}, "m", 0},
+		"a lost call went on while another answered":   {[]store.Usage{row("m", "ok", 4*time.Second, 5*time.Second), row("late", "ok", time.Second, 6*time.Second)}, "m", 1},
+		"a failed turn was tried again":                {[]store.Usage{row("failed", "timeout", 0, time.Second), row("m", "ok", 2*time.Second, 3*time.Second)}, "m", 1},
+		"a failure waited for the store, then a retry": {[]store.Usage{row("m", "ok", 2*time.Second, 3*time.Second), row("failed", "timeout", 0, time.Second)}, "m", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before, _, err := s.Chats(t.Context())
+			require.NoError(t, err)
+			for _, u := range c.rows {
+				u.TurnID, u.Tenant = name, name
+				require.NoError(t, s.RecordUsage(t.Context(), u))
+			}
+			sums, err := s.SumUsage(t.Context(), store.UsageQuery{Tenant: name})
+			require.NoError(t, err)
+			require.Len(t, sums, 1)
+			require.Equal(t, c.model, sums[0].Model)
+			require.EqualValues(t, 1, sums[0].Turns)
+			require.EqualValues(t, 1-c.turns, sums[0].Failed)
+			page, _, err := s.Conversations(t.Context(), name, "", 1)
+			require.NoError(t, err)
+			require.Equal(t, c.turns, page[0].Turns)
+			after, _, err := s.Chats(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, c.turns, after-before)
+		})
+	}
+}
+
 // usageRaces records the same turns from several processes at once: each turn is there once.
 func usageRaces(t *testing.T, db Database) {
 	const processes, turns = 4, 25
@@ -105,7 +152,7 @@ func conversations(t *testing.T, db Database) {
 	require.NoError(t, err)
 	require.Zero(t, page[0].Turns)
 	answered := failed
-	answered.Outcome = "ok"
+	answered.Outcome, answered.At = "ok", began.Add(time.Second)
 	for range 2 {
 		require.NoError(t, s.RecordUsage(t.Context(), answered))
 		require.NoError(t, s.RecordUsage(t.Context(), failed))
