@@ -78,6 +78,10 @@ func TestHistories(t *testing.T) {
 	run = api.benchmark(body{"suite": "long", "files": cases(210), "models": []string{"qlora"}, "concurrency": 16})
 	api.awaitRun(run)
 	s.save("benchmark-model-continued", "WorkflowType = 'BenchmarkModel' AND ExecutionStatus = 'ContinuedAsNew'", 1)
+	rubrics := `{"vars":{"message":"one"},"assert":[{"type":"llm-rubric","value":"is kind"},{"type":"not-llm-rubric","value":"is rude"}]}`
+	run = api.benchmark(body{"suite": "judged", "files": map[string]string{"cases.jsonl": rubrics}, "models": []string{"qlora"}, "judge": "qlora"})
+	api.awaitRun(run)
+	s.save("benchmark-model-judged", "WorkflowId = 'benchmark-"+run+"-qlora'", 1)
 }
 
 // connect gives a client of the stack's Temporal server.
