@@ -42,7 +42,7 @@ func TestRefusesLooksAtTheOpeningOfALongReply(t *testing.T) {
 
 // TestRefusesOnTheCorpus goes over what the custom model was taught to say: every refusal and every deflection is one, and no answer is.
 func TestRefusesOnTheCorpus(t *testing.T) {
-	taught, err := corpus.Load()
+	taught, err := loadCorpus()
 	require.NoError(t, err)
 	refusing, helping := 0, 0
 	for _, intent := range taught.Intents {
