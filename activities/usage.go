@@ -10,7 +10,7 @@ import (
 	"teller/store"
 )
 
-// Ledger keeps what turns used.
+// Ledger keeps what turns used. RecordUsage returns promptly when ctx ends.
 type Ledger interface {
 	RecordUsage(ctx context.Context, u store.Usage) error
 }
@@ -95,15 +95,7 @@ func (a *Activities) recordCompleted(ctx context.Context, in CompleteInput, out 
 	}
 	ctx, cancel := context.WithTimeout(ctx, RecordWithin)
 	defer cancel()
-	stored := make(chan error, 1)
-	go func() { stored <- a.record(ctx, row, started) }()
-	var err error
-	select {
-	case err = <-stored:
-	case <-ctx.Done(): // SQLite waits for another process's lock beyond it
-		err = ctx.Err()
-	}
-	if err != nil {
+	if err := a.record(ctx, row, started); err != nil {
 		activity.GetLogger(ctx).Warn("the store did not take a turn's usage at once; the workflow sees to it", "error", err)
 		return UsageWaits
 	}

@@ -100,9 +100,7 @@ func TestCompleteRecordsWhatItsTurnUsed(t *testing.T) {
 		require.Equal(t, "A bank", out.Text)
 	})
 	t.Run("the reply outlives a store that hangs", func(t *testing.T) {
-		back := make(chan struct{})
-		defer close(back)
-		out, err := run(t, &ledger{record: func(context.Context) error { <-back; return nil }}, answers, turn)
+		out, err := run(t, &ledger{record: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }}, answers, turn)
 		require.NoError(t, err)
 		require.Equal(t, activities.UsageWaits, out.Stored)
 		require.Equal(t, "A bank", out.Text)

@@ -28,15 +28,25 @@ type Store struct {
 	// fast is the same database for the rows that every turn writes. What it commits outlives the process, not a power
 	// cut: waiting for the disk would cost each turn some milliseconds.
 	fast *sql.DB
+	// turn are the statements of fast that every turn runs.
+	turn turnStatements
 }
 
 // Open opens the database and brings its schema up to date. It refuses a damaged file and a schema
 // newer than this program's.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
+	open := func() (*Store, error) { return openSQLite(ctx, cfg.DataDir) }
 	if cfg.DatabaseURL != "" {
-		return openPostgres(ctx, cfg.DatabaseURL)
+		open = func() (*Store, error) { return openPostgres(ctx, cfg.DatabaseURL) }
 	}
-	return openSQLite(ctx, cfg.DataDir)
+	s, err := open()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.turn.prepare(ctx, s.fast); err != nil {
+		return nil, errors.Join(fmt.Errorf("prepare the store's statements: %w", err), s.Close())
+	}
+	return s, nil
 }
 
 // Ping tells whether the database can be reached and holds our tables.

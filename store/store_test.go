@@ -69,6 +69,23 @@ func TestSQLiteKilledWritersLeaveItWhole(t *testing.T) {
 	require.Equal(t, "ok", found)
 }
 
+func TestSQLiteHoldsNobodyBeyondTheirTime(t *testing.T) {
+	dir := t.TempDir()
+	s := storetest.Open(t, store.Config{DataDir: dir})
+	other, err := openFile(t, dir).Conn(t.Context())
+	require.NoError(t, err)
+	defer other.Close()
+	_, err = other.ExecContext(t.Context(), "BEGIN IMMEDIATE")
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	// SQLite itself would wait for 10 s, and then say that the file is locked.
+	require.ErrorIs(t, s.RecordUsage(ctx, store.Usage{TurnID: "1", Outcome: "ok", At: time.Now()}), context.DeadlineExceeded)
+	_, err = other.ExecContext(t.Context(), "ROLLBACK")
+	require.NoError(t, err)
+	require.NoError(t, s.RecordUsage(t.Context(), store.Usage{TurnID: "1", Outcome: "ok", At: time.Now()}))
+}
+
 func TestSQLiteFilesArePrivate(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "deep", "data # 100%?")
 	s := storetest.Open(t, store.Config{DataDir: dir})

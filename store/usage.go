@@ -27,6 +27,27 @@ type Usage struct {
 	CostNanoUSD *int64 `json:"cost_nano_usd"`
 }
 
+// turnStatements are parsed once: SQLite would take as long to parse them each time as to run them.
+type turnStatements struct{ use, count, converse *sql.Stmt }
+
+func (t *turnStatements) prepare(ctx context.Context, db *sql.DB) (err error) {
+	for statement, text := range map[**sql.Stmt]string{
+		&t.use: `INSERT INTO turn_usage (turn_id, tenant, conversation, model, fallback_from, outcome, at_us,
+				latency_ms, prompt_tokens, completion_tokens, cost_nano_usd) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+			ON CONFLICT (turn_id) DO NOTHING`,
+		&t.count: `INSERT INTO counter (name, value) VALUES ($1, $2)
+			ON CONFLICT (name) DO UPDATE SET value = counter.value + excluded.value`,
+		&t.converse: `INSERT INTO conversation (tenant, id, created_at_us, updated_at_us, turns) VALUES ($1, $2, $3, $3, $4)
+			ON CONFLICT (tenant, id) DO UPDATE SET turns = conversation.turns + excluded.turns, updated_at_us = CASE
+				WHEN conversation.updated_at_us < excluded.updated_at_us THEN excluded.updated_at_us ELSE conversation.updated_at_us END`,
+	} {
+		if *statement, err = db.PrepareContext(ctx, text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // RecordUsage stores the row of a turn and moves its conversation up in the list. A turn has one row, however often this is called.
 // One that stands keeps its place against the same row again and against what began before it was there: a call that outlived its
 // turn, a row that waited for the store. It gives way to what began after it: another try of a turn that had failed, or another call
@@ -42,9 +63,7 @@ func (s *Store) RecordUsage(ctx context.Context, u Usage) error {
 	}
 	err := inTx(ctx, s.fast, func(tx *sql.Tx) error {
 		at := u.At.UnixMicro()
-		inserted, err := changed(tx.ExecContext(ctx, `INSERT INTO turn_usage (turn_id, tenant, conversation, model, fallback_from, outcome, at_us,
-			latency_ms, prompt_tokens, completion_tokens, cost_nano_usd) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-			ON CONFLICT (turn_id) DO NOTHING`, u.TurnID, u.Tenant, u.Conversation, u.Model, u.FallbackFrom, u.Outcome, at,
+		inserted, err := changed(tx.StmtContext(ctx, s.turn.use).ExecContext(ctx, u.TurnID, u.Tenant, u.Conversation, u.Model, u.FallbackFrom, u.Outcome, at,
 			u.LatencyMs, u.PromptTokens, u.CompletionTokens, u.CostNanoUSD))
 		if err != nil {
 			return err
@@ -57,15 +76,11 @@ func (s *Store) RecordUsage(ctx context.Context, u Usage) error {
 			}
 			more -= before
 		}
-		_, err = tx.ExecContext(ctx, `INSERT INTO counter (name, value) VALUES ($1, $2)
-			ON CONFLICT (name) DO UPDATE SET value = counter.value + excluded.value`, chatsCounter, more)
+		_, err = tx.StmtContext(ctx, s.turn.count).ExecContext(ctx, chatsCounter, more)
 		if err != nil || u.Conversation == "" {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `INSERT INTO conversation (tenant, id, created_at_us, updated_at_us, turns) VALUES ($1, $2, $3, $3, $4)
-			ON CONFLICT (tenant, id) DO UPDATE SET turns = conversation.turns + excluded.turns, updated_at_us = CASE
-				WHEN conversation.updated_at_us < excluded.updated_at_us THEN excluded.updated_at_us ELSE conversation.updated_at_us END`,
-			u.Tenant, u.Conversation, at, more)
+		_, err = tx.StmtContext(ctx, s.turn.converse).ExecContext(ctx, u.Tenant, u.Conversation, at, more)
 		return err
 	})
 	if err != nil {
