@@ -41,7 +41,8 @@ func (t *turnStatements) prepare(ctx context.Context, db *sql.DB) (err error) {
 			ON CONFLICT (tenant, id) DO UPDATE SET turns = conversation.turns + excluded.turns, updated_at_us = CASE
 				WHEN conversation.updated_at_us < excluded.updated_at_us THEN excluded.updated_at_us ELSE conversation.updated_at_us END`,
 	} {
-		if *statement, err = db.PrepareContext(ctx, text); err != nil {
+		*statement, err = db.PrepareContext(ctx, text) //nolint:sqlclosecheck // closed with db
+		if err != nil {
 			return err
 		}
 	}
@@ -63,7 +64,7 @@ func (s *Store) RecordUsage(ctx context.Context, u Usage) error {
 	}
 	err := inTx(ctx, s.fast, func(tx *sql.Tx) error {
 		at := u.At.UnixMicro()
-		inserted, err := changed(tx.StmtContext(ctx, s.turn.use).ExecContext(ctx, u.TurnID, u.Tenant, u.Conversation, u.Model, u.FallbackFrom, u.Outcome, at,
+		inserted, err := changed(runIn(ctx, tx, s.turn.use, u.TurnID, u.Tenant, u.Conversation, u.Model, u.FallbackFrom, u.Outcome, at,
 			u.LatencyMs, u.PromptTokens, u.CompletionTokens, u.CostNanoUSD))
 		if err != nil {
 			return err
@@ -76,17 +77,24 @@ func (s *Store) RecordUsage(ctx context.Context, u Usage) error {
 			}
 			more -= before
 		}
-		_, err = tx.StmtContext(ctx, s.turn.count).ExecContext(ctx, chatsCounter, more)
+		_, err = runIn(ctx, tx, s.turn.count, chatsCounter, more)
 		if err != nil || u.Conversation == "" {
 			return err
 		}
-		_, err = tx.StmtContext(ctx, s.turn.converse).ExecContext(ctx, u.Tenant, u.Conversation, at, more)
+		_, err = runIn(ctx, tx, s.turn.converse, u.Tenant, u.Conversation, at, more)
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("record what turn %s used: %w", u.TurnID, err)
 	}
 	return nil
+}
+
+// runIn runs a prepared statement in the transaction.
+func runIn(ctx context.Context, tx *sql.Tx, prepared *sql.Stmt, args ...any) (sql.Result, error) {
+	statement := tx.StmtContext(ctx, prepared)
+	defer statement.Close() // the transaction's own; the prepared one stays
+	return statement.ExecContext(ctx, args...)
 }
 
 // replaceUsage puts u in the place of the turn's row, if that stood before u's call began. answered is 1 if the row that went was of an
