@@ -92,8 +92,8 @@ func compare(ctx context.Context, g *gateway, f *floor, c cli) error {
 	if err != nil {
 		return fmt.Errorf("the model: %w", err)
 	}
-	fmt.Printf("%d turns in each of %d rounds; medians over the rounds, in ms. The model alone answers in %.2f ms (p50, 1 caller),\n"+
-		"which is taken off Teller's p50 before it is divided by the floor's.\n\n", c.Turns, c.Rounds, own)
+	fmt.Printf("%d turns in each of %d rounds; medians over the rounds, in ms. The model alone, asked at the pace of turns, answers in %.2f ms\n"+
+		"(p50, 1 caller), which is taken off Teller's p50 before it is divided by the floor's.\n\n", c.Turns, c.Rounds, own)
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "callers\twhat\tp50\tp99\tmax\tturns/s\tp50/floor\tstalls\ttemporal CPU\tour CPU\t")
 	for _, callers := range c.Callers {
