@@ -89,19 +89,25 @@ func (b *Bundle) OutOfScope(namespace string) []string {
 	return nil
 }
 
+// scopeDoubt is the power to which the probability that a question is about banking enters the confidence. The plain product (1) tells
+// questions about anything else apart less well; how well the confidence tells right from wrong is the same up to 6.
+const scopeDoubt = 4
+
 // Confidence says how sure one can be that a reply answers the question, 0 to 1: the calibrated probability of the likeliest label among those
-// that are about banking. A question about anything else gets little, though "I only help with banking" may be just the reply for it.
-// labelLogProbs is Result.LabelLogProbs. ok is false for a model without labels.
+// that are about banking, less where the question may be about something else. Such a question gets little, though "I only help with banking" may
+// be just the reply for it. labelLogProbs is Result.LabelLogProbs. ok is false for a model without labels.
 func (b *Bundle) Confidence(labelLogProbs []float64) (confidence float64, ok bool) {
 	set, has := b.Tokenizer.LabelSet(TellerNamespace)
 	if !has || len(labelLogProbs) != len(set.Names) {
 		return 0, false
 	}
-	outOfScope := b.OutOfScope(TellerNamespace)
+	outOfScope, elsewhere := b.OutOfScope(TellerNamespace), 0.0
 	for i, p := range b.Calibrated(TellerNamespace, labelLogProbs) {
-		if !slices.Contains(outOfScope, set.Names[i]) {
+		if slices.Contains(outOfScope, set.Names[i]) {
+			elsewhere += p
+		} else {
 			confidence = math.Max(confidence, p)
 		}
 	}
-	return math.Min(confidence, 1), true
+	return math.Min(confidence, 1) * math.Pow(math.Max(0, 1-elsewhere), scopeDoubt), true
 }

@@ -204,7 +204,7 @@ func TestConfidenceIsThatInTheQuestionsLabel(t *testing.T) {
 	bundle.Calibration = &engine.Calibration{Temperatures: map[string]float64{"teller": 1}}
 	require.InDelta(t, 0.6, confidence(), 1e-9)
 	bundle.Calibration.OutOfScope = []string{"other"}
-	require.InDelta(t, 0.3, confidence(), 1e-9, "sure that it is about something else is not sure of an answer")
+	require.InDelta(t, 0.3*0.4*0.4*0.4*0.4, confidence(), 1e-9, "sure that it is about something else is not sure of an answer")
 	script.result.LabelLogProbs = []float64{-1e9, -1e9, 0}
 	require.Positive(t, confidence(), "0 stands for nothing")
 	script.result.LabelLogProbs = nil
