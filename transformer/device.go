@@ -1,6 +1,7 @@
 package transformer
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -30,6 +31,7 @@ func (e *Engine) accelerate(accelerators []llama.Accelerator) {
 		device, err := e.openOn(a)
 		if err == nil {
 			e.use(device)
+			e.chunk = cmp.Or(max(0, e.options.Chunk), stepOnAccelerator)
 			break
 		}
 		refused = append(refused, fmt.Errorf("%s: %w", a.Name(), err))
@@ -78,9 +80,6 @@ func (e *Engine) useProcessor() {
 func (e *Engine) use(d llama.Device) {
 	e.device, e.name = d, d.Name()
 	e.scratch = make([]scratch, d.Threads())
-	if e.name != cpuName && e.options.Chunk < 1 {
-		e.chunk = stepOnAccelerator
-	}
 }
 
 const cpuName = "cpu"

@@ -10,6 +10,7 @@ import (
 	"teller/transformer"
 	"teller/transformer/gguf"
 	"teller/transformer/llama"
+	"teller/transformer/llama/devicetest"
 )
 
 // card is an accelerator that computes on the processor, as far as it is let.
@@ -17,6 +18,7 @@ type card struct {
 	room    int
 	refuses error
 	steps   int // after so many it fails; 0: never
+	ran     int
 	closed  int
 }
 
@@ -45,6 +47,7 @@ func (d *cardDevice) Step(b *llama.Batch, take llama.Take) error {
 	if d.done++; d.card.steps > 0 && d.done > d.card.steps {
 		return errCard
 	}
+	d.card.ran++
 	return d.CPU.Step(b, take)
 }
 
@@ -90,13 +93,25 @@ func TestAnAcceleratorComputesWhenItCan(t *testing.T) {
 	require.Equal(t, 1, good.closed)
 }
 
+func TestAnAcceleratorHeedsTheChunk(t *testing.T) {
+	m := endless(t, gguf.F32, llama.Options{})
+	c := &card{room: m.CacheBytes(256)}
+	e := transformer.NewEngineWith(m, transformer.EngineOptions{Chunk: 2, Accelerators: []llama.Accelerator{c}})
+	defer e.Close()
+	require.Equal(t, "card", e.Device())
+	result, err := e.Generate(t.Context(), []int{1, 2, 3, 4, 5}, transformer.GenerateOptions{MaxTokens: 3}, nil)
+	require.NoError(t, err)
+	require.Len(t, result.Tokens, 3)
+	require.Equal(t, 5, c.ran, "three steps read the prompt, the last of them gives a token, as two more do")
+}
+
 // Who was at work when a device failed is told so, with an error that names it; everyone who comes later is served by the processor, with nothing
 // of what the device's memory held.
 func TestTheProcessorGoesOnAfterADeviceFailed(t *testing.T) {
 	m := endless(t, gguf.F32, llama.Options{})
 	broken := &card{room: 8 * m.CacheBytes(256), steps: 12}
 	e := transformer.NewEngineWith(m, transformer.EngineOptions{Slots: 4, Accelerators: []llama.Accelerator{broken}})
-	prompt := randomTokens(70, m.Vocab(), 1)
+	prompt := devicetest.Tokens(70, m.Vocab(), 1)
 	opts := transformer.GenerateOptions{MaxTokens: 100}
 	_, err := e.Generate(t.Context(), prompt, transformer.GenerateOptions{MaxTokens: 2}, nil)
 	require.NoError(t, err)
