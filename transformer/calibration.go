@@ -101,13 +101,27 @@ func (b *Bundle) Confidence(labelLogProbs []float64) (confidence float64, ok boo
 	if !has || len(labelLogProbs) != len(set.Names) {
 		return 0, false
 	}
-	outOfScope, elsewhere := b.OutOfScope(TellerNamespace), 0.0
-	for i, p := range b.Calibrated(TellerNamespace, labelLogProbs) {
-		if slices.Contains(outOfScope, set.Names[i]) {
-			elsewhere += p
-		} else {
+	outOfScope, probabilities := b.OutOfScope(TellerNamespace), b.Calibrated(TellerNamespace, labelLogProbs)
+	for i, p := range probabilities {
+		if !slices.Contains(outOfScope, set.Names[i]) {
 			confidence = math.Max(confidence, p)
 		}
 	}
-	return math.Min(confidence, 1) * math.Pow(math.Max(0, 1-elsewhere), scopeDoubt), true
+	return math.Min(confidence, 1) * math.Pow(b.InScope(probabilities), scopeDoubt), true
+}
+
+// InScope is how likely a question is about banking, from the calibrated probabilities of TellerNamespace's labels: what those about anything
+// else leave; 1 where the model cannot tell.
+func (b *Bundle) InScope(probabilities []float64) float64 {
+	set, ok := b.Tokenizer.LabelSet(TellerNamespace)
+	if !ok {
+		return 1
+	}
+	inScope := 1.0
+	for _, label := range b.OutOfScope(TellerNamespace) {
+		if at := slices.Index(set.Names, label); at >= 0 {
+			inScope -= probabilities[at]
+		}
+	}
+	return max(inScope, 0)
 }

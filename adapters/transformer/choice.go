@@ -53,9 +53,10 @@ type weighed struct {
 // bounded by how likely our own intents hold the question to be about banking. A choice at the place elsewhere gets what the others leave.
 func (o own) amongLabels(namespace string, all map[string][]float64, places []int) weighed {
 	w := weighed{probabilities: make([]float64, len(places)), confidence: make([]float64, len(places)), tokens: make([]int, len(places))}
-	inScope := 1.0
-	if len(o.OutOfScope(namespace)) == 0 {
-		inScope = o.inScope(all)
+	inScope := 1.0 // where the namespace tells by itself
+	tells := len(o.OutOfScope(namespace)) > 0
+	if !tells {
+		inScope = o.InScope(all[engine.TellerNamespace])
 	}
 	sum := 0.0
 	for i, place := range places {
@@ -79,27 +80,12 @@ func (o own) amongLabels(namespace string, all map[string][]float64, places []in
 			w.probabilities[i] = 1 / float64(len(places))
 		}
 	}
-	if len(o.OutOfScope(namespace)) == 0 {
+	if !tells {
 		for i, p := range w.probabilities {
 			w.confidence[i] = p * inScope
 		}
 	}
 	return w
-}
-
-// inScope is how likely our own intents hold a question to be about banking; 1 when they cannot tell.
-func (o own) inScope(all map[string][]float64) float64 {
-	set, ok := o.Tokenizer.LabelSet(engine.TellerNamespace)
-	if !ok {
-		return 1
-	}
-	inScope := 1.0
-	for _, label := range o.OutOfScope(engine.TellerNamespace) {
-		if at := slices.Index(set.Names, label); at >= 0 {
-			inScope -= all[engine.TellerNamespace][at]
-		}
-	}
-	return max(inScope, 0)
 }
 
 // elsewhere is the place of a choice that means none of the others.
