@@ -70,20 +70,24 @@ func New(w *weights.Model, o Options) (*Model, error) {
 
 // Bytes is the memory that the matrices take.
 func (m *Model) Bytes() int {
-	n := m.Embed.Bytes()
-	for i := range m.Layers {
-		for _, w := range m.Layers[i].matrices() {
-			n += w.Bytes()
-		}
-	}
-	if m.Head != m.Embed {
-		n += m.Head.Bytes()
+	n := 0
+	for _, w := range m.Matrices() {
+		n += w.Bytes()
 	}
 	return n
 }
 
-func (l *Layer) matrices() []*kernels.Matrix {
-	return []*kernels.Matrix{l.Q, l.K, l.V, l.O, l.Gate, l.Up, l.Down}
+// Matrices are all of the model's, each once: a tied head is the embedding.
+func (m *Model) Matrices() []*kernels.Matrix {
+	all := []*kernels.Matrix{m.Embed}
+	if m.Head != m.Embed {
+		all = append(all, m.Head)
+	}
+	for i := range m.Layers {
+		l := &m.Layers[i]
+		all = append(all, l.Q, l.K, l.V, l.O, l.Gate, l.Up, l.Down)
+	}
+	return all
 }
 
 // Format tells how most of the weights are kept.

@@ -3,7 +3,6 @@ package opencl
 import (
 	"fmt"
 
-	"teller/transformer/kernels"
 	"teller/transformer/llama"
 )
 
@@ -35,21 +34,10 @@ func (a Accelerator) Open(m *llama.Model, pages int) (llama.Device, error) {
 
 // modelBytes is the memory of a model's weights.
 func modelBytes(m *llama.Model) int {
-	n := 4 * m.Hidden
-	add := func(matrices ...*kernels.Matrix) {
-		for _, w := range matrices {
-			weights, scales := sizesOf(w.Format, w.Rows, w.Cols)
-			n += weights + scales
-		}
-	}
-	add(m.Embed)
-	if m.Head != m.Embed {
-		add(m.Head)
-	}
-	for i := range m.Layers {
-		l := &m.Layers[i]
-		add(l.Q, l.K, l.V, l.O, l.Gate, l.Up, l.Down)
-		n += 8 * m.Hidden
+	n := 4 * m.Hidden * (1 + 2*m.NumLayers) // the norms
+	for _, w := range m.Matrices() {
+		weights, scales := sizesOf(w.Format, w.Rows, w.Cols)
+		n += weights + scales
 	}
 	return n
 }
