@@ -71,6 +71,15 @@ type CompletedTurn struct {
 	StartedAt    time.Time `json:"started_at"` // when the turn arrived in the workflow
 }
 
+// Used is what the turn used: the model's reply, the zero Completion of a turn that failed, when the turn ended.
+func (t CompletedTurn) Used(model string, out llm.Completion, outcome string, ended time.Time) RecordUsageInput {
+	return RecordUsageInput{
+		TurnID: t.ID, Tenant: t.Tenant, Conversation: t.Conversation, Model: model, Served: out.Served, FallbackFrom: t.FallbackFrom,
+		Outcome: outcome, At: ended, LatencyMs: ended.Sub(t.StartedAt).Milliseconds(),
+		PromptTokens: out.Usage.PromptTokens, CompletionTokens: out.Usage.CompletionTokens,
+	}
+}
+
 // UsageState is what became of the usage of a turn whose model has replied.
 type UsageState string
 
@@ -88,11 +97,7 @@ func (a *Activities) recordCompleted(ctx context.Context, in CompleteInput, out 
 	}
 	started := activity.GetInfo(ctx).StartedTime
 	ended := started.Add(time.Since(began))
-	row := RecordUsageInput{
-		TurnID: in.Turn.ID, Tenant: in.Turn.Tenant, Conversation: in.Turn.Conversation, Model: in.Model, Served: out.Served,
-		FallbackFrom: in.Turn.FallbackFrom, Outcome: OutcomeOK, At: ended, LatencyMs: ended.Sub(in.Turn.StartedAt).Milliseconds(),
-		PromptTokens: out.Usage.PromptTokens, CompletionTokens: out.Usage.CompletionTokens,
-	}
+	row := in.Turn.Used(in.Model, out, OutcomeOK, ended)
 	ctx, cancel := context.WithTimeout(ctx, RecordWithin)
 	defer cancel()
 	if err := a.record(ctx, row, started); err != nil {

@@ -193,21 +193,21 @@ func (in TurnInput) call(a Answer, history []llm.Message) activities.CompleteInp
 	messages = append(append(messages, history...), now...)
 	return activities.CompleteInput{
 		Model: a.Model, Request: llm.Request{Messages: messages, Options: in.Options}, Stream: in.Stream,
-		Turn: &activities.CompletedTurn{ID: in.ID, Tenant: in.Tenant, Conversation: in.Conversation, FallbackFrom: a.FallbackFrom, StartedAt: a.StartedAt},
+		Turn: in.turn(a),
 	}
+}
+
+// turn is what the row of the turn's usage needs.
+func (in TurnInput) turn(a Answer) *activities.CompletedTurn {
+	return &activities.CompletedTurn{ID: in.ID, Tenant: in.Tenant, Conversation: in.Conversation, FallbackFrom: a.FallbackFrom, StartedAt: a.StartedAt}
 }
 
 // record stores what the turn used, unless the activity has, puts its outcome into the search attributes and gives its latency in
 // milliseconds. before are the labels that stand there: setting them again would cost Temporal as much as a tenth of the turn, so in a
 // conversation whose turns go well the latency is that of the first.
 func (in TurnInput) record(ctx workflow.Context, before *labels, a Answer, outcome string, stored activities.UsageState) int64 {
-	ended := workflow.Now(ctx)
-	latency := ended.Sub(a.StartedAt).Milliseconds()
-	used := activities.RecordUsageInput{
-		TurnID: in.ID, Tenant: in.Tenant, Conversation: in.Conversation, Model: a.Model, Served: a.Completion.Served, FallbackFrom: a.FallbackFrom,
-		Outcome: outcome, At: ended, LatencyMs: latency,
-		PromptTokens: a.Completion.Usage.PromptTokens, CompletionTokens: a.Completion.Usage.CompletionTokens,
-	}
+	used := in.turn(a).Used(a.Model, a.Completion, outcome, workflow.Now(ctx))
+	latency := used.LatencyMs
 	// On a context of its own, since the turn's may be cancelled; and not cancelled at the end, since that would end the workflow that
 	// waits for the store.
 	free, _ := workflow.NewDisconnectedContext(ctx)
