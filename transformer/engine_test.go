@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"teller/transformer"
+	"teller/transformer/llama/devicetest"
 	"teller/transformer/transformertest"
 )
 
@@ -35,7 +36,7 @@ func ids(tokens []transformer.Token) []int {
 func TestGenerate(t *testing.T) {
 	cfg := transformertest.Config()
 	engine := transformer.NewEngine(transformertest.RandomModel(cfg, 3), 1)
-	prompt := randomTokens(20, cfg.VocabSize, 1)
+	prompt := devicetest.Tokens(20, cfg.VocabSize, 1)
 	want := referenceGreedy(t, cfg, 3, prompt, 12)
 
 	var seen []transformer.Token
@@ -71,7 +72,7 @@ func TestGenerateFillsTheWindow(t *testing.T) {
 		{128, 0, 1}, {120, 0, 9}, {120, 100, 9}, {120, math.MaxInt, 9}, {120, 8, 8}, {120, 9, 9},
 	} {
 		opts := transformer.GenerateOptions{MaxTokens: c.max, Sampling: transformer.Sampling{Temperature: 2, Seed: 4}}
-		result, err := engine.Generate(t.Context(), randomTokens(c.prompt, cfg.VocabSize, 2), opts, nil)
+		result, err := engine.Generate(t.Context(), devicetest.Tokens(c.prompt, cfg.VocabSize, 2), opts, nil)
 		require.NoError(t, err)
 		require.Len(t, result.Tokens, c.want)
 		want := transformer.FinishWindow
@@ -110,7 +111,7 @@ func TestGenerateConcurrently(t *testing.T) {
 	alone := make([][]int, 8)
 	run := func(i int) []int {
 		opts := transformer.GenerateOptions{MaxTokens: 10, Sampling: transformer.Sampling{Temperature: float64(i % 2), Seed: uint64(i)}}
-		result, err := engine.Generate(t.Context(), randomTokens(5+9*i, cfg.VocabSize, uint64(i)), opts, nil)
+		result, err := engine.Generate(t.Context(), devicetest.Tokens(5+9*i, cfg.VocabSize, uint64(i)), opts, nil)
 		if err != nil {
 			t.Error(err)
 		}

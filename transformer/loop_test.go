@@ -13,6 +13,7 @@ import (
 	"teller/transformer"
 	"teller/transformer/gguf"
 	"teller/transformer/llama"
+	"teller/transformer/llama/devicetest"
 	"teller/transformer/transformertest"
 )
 
@@ -30,10 +31,10 @@ func TestResultsDoNotDependOnOthers(t *testing.T) {
 	for _, kind := range []gguf.Type{gguf.F32, gguf.BF16, gguf.Q8_0} {
 		t.Run(kind.String(), func(t *testing.T) {
 			m := endless(t, kind, llama.Options{})
-			common := randomTokens(70, m.Vocab(), 99)
+			common := devicetest.Tokens(70, m.Vocab(), 99)
 			const requests = 12
 			run := func(e *transformer.Engine, i int) transformer.Result {
-				prompt := slices.Concat(common[:70*(i%2)], randomTokens(1+11*i, m.Vocab(), uint64(i)))
+				prompt := slices.Concat(common[:70*(i%2)], devicetest.Tokens(1+11*i, m.Vocab(), uint64(i)))
 				opts := transformer.GenerateOptions{MaxTokens: 20 - i, Top: i % 3}
 				if i%3 > 0 {
 					opts.Sampling = transformer.Sampling{Temperature: 1, TopP: 0.9, MinP: 0.01 * float64(i), Seed: uint64(i), RepetitionPenalty: 1 + 0.1*float64(i%4)}
@@ -73,7 +74,7 @@ func TestResultsDoNotDependOnOthers(t *testing.T) {
 func TestPromptsShareTheirBeginning(t *testing.T) {
 	m := endless(t, gguf.F32, llama.Options{})
 	e := transformer.NewEngineWith(m, transformer.EngineOptions{Slots: 2, CacheBytes: m.CacheBytes(512)})
-	system := randomTokens(70, m.Vocab(), 1)
+	system := devicetest.Tokens(70, m.Vocab(), 1)
 	ask := func(prompt ...int) transformer.Result {
 		result, err := e.Generate(t.Context(), prompt, transformer.GenerateOptions{MaxTokens: 30}, nil)
 		require.NoError(t, err)
@@ -103,7 +104,7 @@ func TestPromptsShareTheirBeginning(t *testing.T) {
 
 	// Other work takes the room of what nobody uses.
 	for i := range 8 {
-		ask(randomTokens(200, m.Vocab(), uint64(10+i))...)
+		ask(devicetest.Tokens(200, m.Vocab(), uint64(10+i))...)
 	}
 	require.Zero(t, ask(append(slices.Clone(system), 1, 2, 3)...).SharedTokens)
 }
@@ -114,12 +115,12 @@ func TestCacheIsBounded(t *testing.T) {
 	require.Equal(t, 128, e.Window())
 	require.Equal(t, 8, e.Slots())
 	var window *transformer.WindowError
-	_, err := e.Generate(t.Context(), randomTokens(129, m.Vocab(), 1), transformer.GenerateOptions{}, nil)
+	_, err := e.Generate(t.Context(), devicetest.Tokens(129, m.Vocab(), 1), transformer.GenerateOptions{}, nil)
 	require.ErrorAs(t, err, &window)
 	require.Equal(t, transformer.WindowError{Tokens: 129, Window: 128}, *window)
 	_, err = e.Score(t.Context(), make([]int, 100), [][]int{make([]int, 30)})
 	require.ErrorAs(t, err, &window)
-	result, err := e.Generate(t.Context(), randomTokens(100, m.Vocab(), 1), transformer.GenerateOptions{}, nil)
+	result, err := e.Generate(t.Context(), devicetest.Tokens(100, m.Vocab(), 1), transformer.GenerateOptions{}, nil)
 	require.NoError(t, err)
 	require.Len(t, result.Tokens, 29)
 	require.Equal(t, transformer.FinishWindow, result.Finish)
@@ -128,7 +129,7 @@ func TestCacheIsBounded(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 20 {
 		wg.Go(func() {
-			result, err := e.Generate(t.Context(), randomTokens(1+i, m.Vocab(), uint64(i)), transformer.GenerateOptions{MaxTokens: 60}, nil)
+			result, err := e.Generate(t.Context(), devicetest.Tokens(1+i, m.Vocab(), uint64(i)), transformer.GenerateOptions{MaxTokens: 60}, nil)
 			if err != nil || len(result.Tokens) != 60 {
 				t.Error(len(result.Tokens), err)
 			}

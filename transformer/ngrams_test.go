@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"teller/transformer"
+	"teller/transformer/llama/devicetest"
 	"teller/transformer/safetensors"
 	"teller/transformer/transformertest"
 )
@@ -90,14 +91,14 @@ func TestNgramsEnterAtTheMarker(t *testing.T) {
 	want := reference(t, plain, tensors, replaced)[len(replaced)-1][:b.Config.VocabSize]
 	got, err := b.Model.NewState().Append(t.Context(), prompt)
 	require.NoError(t, err)
-	requireClose(t, want, got, 1e-5)
+	devicetest.RequireClose(t, want, got, 1e-5)
 
 	stepwise := b.Model.NewState()
 	for i := range prompt {
 		got, err = stepwise.Append(t.Context(), prompt[i:i+1])
 		require.NoError(t, err)
 	}
-	requireClose(t, want, got, 1e-5)
+	devicetest.RequireClose(t, want, got, 1e-5)
 }
 
 func TestQuestion(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"teller/transformer"
+	"teller/transformer/llama/devicetest"
 	"teller/transformer/transformertest"
 	"teller/transformer/weights"
 )
@@ -28,8 +29,8 @@ func logProbs(w *weights.Model, sequence []int) []float64 {
 func TestScoreIsExact(t *testing.T) {
 	cfg := transformertest.Config()
 	engine := transformer.NewEngine(transformertest.RandomModel(cfg, 3), 1)
-	prompt := randomTokens(20, cfg.VocabSize, 1)
-	long := randomTokens(50, cfg.VocabSize, 2) // more than one chunk
+	prompt := devicetest.Tokens(20, cfg.VocabSize, 1)
+	long := devicetest.Tokens(50, cfg.VocabSize, 2) // more than one chunk
 	choices := [][]int{{5, 6, 7, 2}, {9}, {5, 6, 8}, {5, 6}, {}, long, {9}, {5, 6, 7, 2, 11}, append([]int{5}, long...)}
 	got, err := engine.Score(t.Context(), prompt, choices)
 	require.NoError(t, err)

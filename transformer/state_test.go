@@ -4,14 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"math"
-	"math/rand/v2"
 	"testing"
 	"testing/fstest"
 
 	"github.com/stretchr/testify/require"
 
 	"teller/transformer"
+	"teller/transformer/llama/devicetest"
 	"teller/transformer/safetensors"
 	"teller/transformer/transformertest"
 	"teller/transformer/weights"
@@ -33,43 +32,22 @@ func opened(t testing.TB, cfg transformer.Config, tensors []safetensors.Tensor) 
 	return w
 }
 
-// requireClose compares relative to the largest logit.
-func requireClose(t *testing.T, want []float64, got []float32, tolerance float64) {
-	t.Helper()
-	require.Len(t, got, len(want))
-	top, worst := 0.0, 0.0
-	for i := range want {
-		top = max(top, math.Abs(want[i]))
-		worst = max(worst, math.Abs(want[i]-float64(got[i])))
-	}
-	require.Less(t, worst, tolerance*top, "largest logit %v", top)
-}
-
-func randomTokens(n, vocab int, seed uint64) []int {
-	random := rand.New(rand.NewPCG(seed, 7))
-	tokens := make([]int, n)
-	for i := range tokens {
-		tokens[i] = random.IntN(vocab)
-	}
-	return tokens
-}
-
 func TestAppendAgreesWithReference(t *testing.T) {
 	cfg := transformertest.Config()
-	tokens := randomTokens(100, cfg.VocabSize, 5)
+	tokens := devicetest.Tokens(100, cfg.VocabSize, 5)
 	want := reference(t, cfg, transformertest.Tensors(cfg, 11), tokens)
 	model := transformertest.RandomModel(cfg, 11)
 	whole := model.NewState()
 	logits, err := whole.Append(t.Context(), tokens)
 	require.NoError(t, err)
 	require.Equal(t, len(tokens), whole.Len())
-	requireClose(t, want[99], logits, 1e-5)
+	devicetest.RequireClose(t, want[99], logits, 1e-5)
 
 	stepwise := model.NewState()
 	for i := range tokens {
 		logits, err = stepwise.Append(t.Context(), tokens[i:i+1])
 		require.NoError(t, err)
-		requireClose(t, want[i], logits, 1e-5)
+		devicetest.RequireClose(t, want[i], logits, 1e-5)
 	}
 
 	whole.Reset() // and once more over the old cache, in uneven parts
@@ -114,7 +92,7 @@ func (c *lookCounter) Err() error {
 func TestAppendStopsInsideAPrompt(t *testing.T) {
 	cfg := transformertest.Config()
 	model := transformertest.RandomModel(cfg, 1)
-	tokens := randomTokens(100, cfg.VocabSize, 9)
+	tokens := devicetest.Tokens(100, cfg.VocabSize, 9)
 	want, err := model.NewState().Append(t.Context(), tokens)
 	require.NoError(t, err)
 
