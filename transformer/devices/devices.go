@@ -19,12 +19,6 @@ const (
 	OpenCL = "opencl"
 )
 
-// Check refuses what is no choice.
-func Check(choice string) error {
-	_, err := parse(choice)
-	return err
-}
-
 // every says that a choice of OpenCL names no number.
 const every = -1
 

@@ -1,6 +1,7 @@
 package devices_test
 
 import (
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -18,7 +19,6 @@ import (
 func TestChoose(t *testing.T) {
 	for _, choice := range []string{"gpu", "opencl:", "opencl:-1", "opencl:x", "OPENCL", "opencl:1:2", "opencl:99999999999999999999"} {
 		t.Run(choice, func(t *testing.T) {
-			require.ErrorContains(t, devices.Check(choice), "none of auto, cpu, opencl")
 			_, err := devices.Choose(choice)
 			require.ErrorContains(t, err, "none of auto, cpu, opencl")
 		})
@@ -39,9 +39,9 @@ func TestChoose(t *testing.T) {
 		{"opencl:0", min(1, len(found)), missing != nil}, {"opencl:999", 0, true},
 	} {
 		t.Run(c.choice, func(t *testing.T) {
-			require.NoError(t, devices.Check(c.choice))
 			got, err := devices.Choose(c.choice)
 			require.Equal(t, c.err, err != nil, "%v", err)
+			require.NotContains(t, fmt.Sprint(err), "none of auto", "it is a choice")
 			require.Len(t, got, c.want)
 			if len(got) > 0 {
 				require.Contains(t, got[0].Name(), "opencl: ")
